@@ -4,12 +4,13 @@
 import { isIP } from "node:net";
 import process from "node:process";
 import { shortId } from "../accounts/username.ts";
-import { selfSignedCertificate } from "../certificates/self_signed.ts";
+import { selfSignedCertificate, selfSignedClientCertificate } from "../certificates/self_signed.ts";
 import { fixedSource } from "../certificates/source.ts";
 import { createCloud } from "../sandbox/cloud.ts";
 import type { ConnectionDetails } from "../sandbox/inbox/routes.ts";
 import { inboxRoutes } from "../sandbox/inbox/routes.ts";
 import { Inbox } from "../sandbox/inbox/store.ts";
+import { deviceRows, SANDBOX_DEVICES } from "../sandbox/devices.ts";
 import { SandboxTable } from "../sandbox/imitated_table.ts";
 import { Tracer } from "../sandbox/trace/tracer.ts";
 import { sendWelcome } from "../sandbox/welcome.ts";
@@ -30,6 +31,7 @@ import { openStatusPage } from "./status_page.ts";
 const TENANT = "11111111-1111-1111-1111-111111111111";
 const CLIENT = "22222222-2222-2222-2222-222222222222";
 const SECRET = "any-secret";
+const APP = { tenantId: TENANT, clientId: CLIENT };
 
 /** The entries of the imitated lookup table. */
 const ENTRY = {
@@ -69,6 +71,8 @@ async function sandboxWith(
   const certificates = settings.TLS_SOURCE === "off"
     ? {}
     : { certificates: fixedSource("self-signed", await selfSignedCertificate()) };
+  // The relay's own, for the devices without secrets.
+  const own = await selfSignedClientCertificate();
   const http = await openHttp({ settings, log, metrics, sockets: sockets.http, optional: false });
   if (http === undefined) throw new Error("HTTP_LISTEN has been checked");
   const base = localUrl(http.addresses[0]!);
@@ -76,7 +80,8 @@ async function sandboxWith(
   const inbox = new Inbox();
   const tracer = new Tracer(settings.USERNAME_DELIMITER);
   const traceOf = (clientRequestId: string | undefined) => tracer.find(clientRequestId);
-  const cloud = createCloud({ inbox, allowedHosts: host, traceOf });
+  const entra = { app: () => ({ certificates: [own.certificate] }) };
+  const cloud = createCloud({ inbox, entra, allowedHosts: host, traceOf });
   http.mount(cloud.routes, ["/entra/", "/graph/"]);
 
   const variables = environment(envFile);
@@ -88,8 +93,9 @@ async function sandboxWith(
     http,
     replaced: {
       sockets,
-      entries: new SandboxTable([ENTRY]),
+      entries: new SandboxTable([ENTRY, ...deviceRows(APP)]),
       ...certificates,
+      clientCertificates: fixedSource("self-signed", own),
     },
     tracing: tracer,
     status: page.status,
@@ -147,6 +153,7 @@ function connectionDetails({ addresses }: Relay, settings: Settings): Connection
     ...(smtps === undefined ? {} : { smtps: formatListenAddress(local(smtps)) }),
     username,
     password: SECRET,
+    devices: settings.AZURE_TABLES_URL === undefined ? SANDBOX_DEVICES : [],
     command,
   };
 }
@@ -172,6 +179,10 @@ async function welcome(
     ]),
     `Password     ${connection.password}`,
     `             (any works, but not wrong-secret, expired-secret or no-permission)`,
+    ...connection.devices.flatMap(({ username, password, sender }) => [
+      `Device       ${username} with the password ${password}`,
+      `             (no secret: sends as ${sender})`,
+    ]),
     `Inbox        ${url}/`,
   ];
   const told = settings.AUTH_MECHANISMS.includes("PLAIN")

@@ -85,11 +85,14 @@ async function loadRoutes(
 
 function servicesOf(settings: Settings, sandbox: boolean): ServiceName[] {
   const table = settings.AZURE_TABLES_URL !== undefined || sandbox;
+  const vault = settings.TLS_SOURCE === "keyvault" ||
+    settings.AZURE_KEY_VAULT_CLIENT_CERT_NAME !== undefined;
   return [
     "Entra ID",
     "Graph",
+    ...(settings.LOOKUP_FILE === undefined ? [] : ["Lookup file" as const]),
     ...(table ? ["Lookup table" as const] : []),
-    ...(settings.TLS_SOURCE === "keyvault" ? ["Key Vault" as const] : []),
+    ...(vault ? ["Key Vault" as const] : []),
     ...(settings.DELIVERY_MODE === "queue" ? ["Queue" as const] : []),
     ...(settings.WEBHOOK_URL === undefined ? [] : ["Webhook" as const]),
     ...(settings.OTEL_EXPORTER_OTLP_ENDPOINT === undefined ? [] : ["Trace collector" as const]),

@@ -47,6 +47,12 @@ export function eventMetrics(metrics: Metrics, now: () => number = Date.now): No
         return metrics.count("queue_store_failures", {});
       case "lookupFailed":
         return metrics.count("lookup_failures", {});
+      case "lookupFile": {
+        const { report: { type } } = event;
+        if (type === "kept") return metrics.count("lookup_file_loads", { result: "failed" });
+        if (type !== "loaded" && type !== "replaced") return;
+        return metrics.count("lookup_file_loads", { result: "loaded" });
+      }
       case "limit":
         return metrics.count("limit_hits", { setting: event.setting });
       case "memory":

@@ -13,21 +13,40 @@ export interface Cloud {
   readonly graphScope: string;
   /** The audience of a token for Graph, in all spellings that Entra ID uses. */
   readonly graphAudiences: ReadonlySet<string>;
+  /** The audience of the tokens of managed identities that an app trusts by a federated credential. */
+  readonly exchangeAudience: string;
 }
 
 /** Graph's application id, in every cloud. */
 const GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000";
 
-const CLOUDS: Readonly<Record<Settings["AZURE_CLOUD"], { authority: string; graph: string }>> = {
-  public: { authority: "https://login.microsoftonline.com", graph: "https://graph.microsoft.com" },
-  usgov: { authority: "https://login.microsoftonline.us", graph: "https://graph.microsoft.us" },
+interface CloudRow {
+  readonly authority: string;
+  readonly graph: string;
+  /** https://learn.microsoft.com/entra/workload-id/workload-identity-federation-config-app-trust-managed-identity */
+  readonly exchange: string;
+}
+
+const CLOUDS: Readonly<Record<Settings["AZURE_CLOUD"], CloudRow>> = {
+  public: {
+    authority: "https://login.microsoftonline.com",
+    graph: "https://graph.microsoft.com",
+    exchange: "api://AzureADTokenExchange",
+  },
+  usgov: {
+    authority: "https://login.microsoftonline.us",
+    graph: "https://graph.microsoft.us",
+    exchange: "api://AzureADTokenExchangeUSGov",
+  },
   "usgov-dod": {
     authority: "https://login.microsoftonline.us",
     graph: "https://dod-graph.microsoft.us",
+    exchange: "api://AzureADTokenExchangeUSGov",
   },
   china: {
     authority: "https://login.partner.microsoftonline.cn",
     graph: "https://microsoftgraph.chinacloudapi.cn",
+    exchange: "api://AzureADTokenExchangeChina",
   },
 };
 
@@ -35,12 +54,13 @@ const CLOUDS: Readonly<Record<Settings["AZURE_CLOUD"], { authority: string; grap
 export function cloudOf(
   settings: Pick<Settings, "AZURE_CLOUD" | "AZURE_AUTHORITY_HOST" | "GRAPH_ENDPOINT">,
 ): Cloud {
-  const { authority, graph } = CLOUDS[settings.AZURE_CLOUD];
+  const { authority, graph, exchange } = CLOUDS[settings.AZURE_CLOUD];
   const graphEndpoint = settings.GRAPH_ENDPOINT ?? new URL(graph);
   return {
     authorityHost: settings.AZURE_AUTHORITY_HOST ?? new URL(authority),
     graphEndpoint,
     graphScope: `${graphEndpoint.origin}/.default`,
     graphAudiences: new Set([graphEndpoint.origin, `${graphEndpoint.origin}/`, GRAPH_APP_ID]),
+    exchangeAudience: exchange,
   };
 }

@@ -185,6 +185,7 @@ const NO_SETTINGS = new Set([
   "CLIENT_SECRET",
   "OBJECT_ID",
   "KEY_ID",
+  "PRINCIPAL_ID",
   "NAME_FILE",
   // Misspellings that the relay warns about.
   "USERNAME_DELIMTER",
@@ -200,6 +201,8 @@ const NO_SETTINGS = new Set([
   // A password for `check`, which is no setting of the relay.
   "RELAY_PASSWORD",
   "SENDER_NOT_ALLOWED",
+  "CREDENTIAL_UNSET",
+  "TOKEN_FILE",
   "HEADER_TOO_LARGE",
   "MIME_TOO_DEEP",
   "MIME_TOO_MANY_PARTS",
@@ -216,6 +219,9 @@ const NO_SETTINGS = new Set([
   // Of the Azure SDK.
   "AZURE_TENANT_ID",
   "AZURE_CLIENT_ID",
+  "AZURE_FEDERATED_TOKEN_FILE",
+  "IDENTITY_ENDPOINT",
+  "IDENTITY_400",
   "AZURE_TOKEN_CREDENTIALS",
   // A file beside the executables.
   "THIRD_PARTY_LICENSES",
@@ -256,6 +262,10 @@ const NO_SETTINGS = new Set([
   // The relay's own reasons, in replies and log lines.
   "OVER_SHARE",
   "QUEUE_VERSION",
+  "WRONG_PASSWORD",
+  "NO_PASSWORD_HASH",
+  "NO_CREDENTIAL",
+  "CREDENTIAL_UNSET",
   // Of SQLite and Azure Storage.
   "SQLITE_FULL",
   "SQLITE_READONLY",

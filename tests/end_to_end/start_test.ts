@@ -200,13 +200,9 @@ for (const program of PROGRAMS) {
     });
 
     it("does not start with a setting that is not implemented: the relay would be open", async () => {
-      for (
-        const [name, value] of [["LOOKUP_FILE", "lookup.json"], ["BACKEND", "smarthost"]]
-      ) {
-        assertRefusal(await ends(["serve"], { ...PLAIN, ...FREE, [name!]: value! }), EX_CONFIG, [
-          new RegExp(`${name} is set, but this version does not support it yet`),
-        ]);
-      }
+      assertRefusal(await ends(["serve"], { ...PLAIN, ...FREE, BACKEND: "smarthost" }), EX_CONFIG, [
+        /BACKEND is set, but this version does not support it yet/,
+      ]);
     });
 
     const certificates: readonly [name: string, cert: string, key: string, line: RegExp][] = [
