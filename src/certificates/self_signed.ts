@@ -9,7 +9,7 @@ const DAY_MS = 86_400_000;
 /** A new P-256 key and a certificate for localhost, good for thirty days. */
 export async function selfSignedCertificate(): Promise<Certificate> {
   // The X.509 library asks for this polyfill; both are loaded only here, where they are needed.
-  await import("reflect-metadata");
+  await import("./reflect_metadata.ts");
   const x509 = await import("@peculiar/x509");
   const algorithm = { name: "ECDSA", namedCurve: "P-256" };
   const keys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
