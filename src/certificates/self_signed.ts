@@ -55,7 +55,7 @@ export async function selfSignedClientCertificate(): Promise<Certificate> {
 
 async function loadX509() {
   // The X.509 library asks for this polyfill; both are loaded only here, where they are needed.
-  await import("reflect-metadata");
+  await import("./reflect_metadata.ts");
   return await import("@peculiar/x509");
 }
 

@@ -106,5 +106,5 @@ const encoder = new TextEncoder();
 /** The socket keeps what it is given until it has been sent. */
 function copyOf(data: string | Uint8Array): Uint8Array {
   // The same for ASCII text, and many times as fast as Buffer on Deno.
-  return typeof data === "string" ? encoder.encode(data) : Uint8Array.from(data);
+  return typeof data === "string" ? encoder.encode(data) : new Uint8Array(data);
 }

@@ -107,7 +107,7 @@ function readSetting(
 ): unknown {
   // A problem names the variable that is set, which may be an alias.
   const own = environment[name] ? [name] : [];
-  const others = (setting.aliases ?? []).filter((alias) => environment[alias]);
+  const others = setting.aliases?.filter((alias) => environment[alias]) ?? [];
   const set = own.length > 0 ? own : setting.merge === undefined ? others.slice(0, 1) : others;
   const [shownName = name] = set;
   const raw = setting.secret
