@@ -21,8 +21,8 @@ export interface QueueDeliveryOptions {
   secretOf(authorization: Authorization): Secret | undefined;
   /** Whether Entra ID has verified a login lately, and not only before it went away. */
   isVerified(authorization: Authorization): boolean;
-  /** Called after each message that is queued. */
-  added(): void;
+  /** Called after each message that is queued, with its mailbox as in the store. */
+  added(mailbox: string): void;
 }
 
 export class QueueDelivery implements Delivery {
@@ -36,13 +36,15 @@ export class QueueDelivery implements Delivery {
     const { direct, secretOf, isVerified, room, added } = this.#options;
     const secret = secretOf(attempt.authorization);
     if (secret === undefined) return await direct.deliver(submission, attempt);
-    const account = accountName(this.#options.sealer, submission.account);
+    const { sealer } = this.#options;
+    const account = accountName(sealer, submission.account);
+    const mailbox = mailboxName(sealer, submission.account, submission.envelope.from);
     const admitted = await room.admit(lengthOf(submission.content), account);
     if (typeof admitted !== "function") return admitted;
     try {
       const verified = isVerified(attempt.authorization);
       const stored = attempt.steps?.begin("store");
-      await this.#add(submission, { type: "secret", secret, verified });
+      await this.#add(submission, account, mailbox, { type: "secret", secret, verified });
       stored?.();
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
@@ -50,11 +52,17 @@ export class QueueDelivery implements Delivery {
     } finally {
       admitted();
     }
-    added();
+    added(mailbox);
     return { type: "queued", reply: reply(250, "2.0.0", `OK: queued as ${submission.id}`) };
   }
 
-  #add(submission: Submission, credential: StoredCredential): Promise<void> {
+  /** @param owner the account's name, as in the store */
+  #add(
+    submission: Submission,
+    owner: string,
+    mailbox: string,
+    credential: StoredCredential,
+  ): Promise<void> {
     const { store, sealer } = this.#options;
     const { id, account, username, envelope, messageId, content, facts } = submission;
     const { client, connection, receivedAt } = submission;
@@ -73,8 +81,8 @@ export class QueueDelivery implements Delivery {
       id,
       receivedAt,
       size: lengthOf(content),
-      mailbox: mailboxName(sealer, account, envelope.from),
-      account: accountName(sealer, account),
+      mailbox,
+      account: owner,
       connection: sealer.hash("connection", connection),
       record,
       sealedSize: sealer.sealedSize(content),

@@ -147,7 +147,7 @@ export class World<Store extends QueueStore = MemoryQueue> {
       direct: { deliver: () => Promise.reject(new Error("not to be delivered directly")) },
       secretOf: (login) => (login as { readonly clientSecret?: Secret }).clientSecret,
       isVerified: () => this.isVerified,
-      added: () => this.worker.wake(),
+      added: (mailbox) => this.worker.wake(mailbox),
     });
   }
 
