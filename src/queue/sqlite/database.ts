@@ -15,8 +15,11 @@ const READS: ReadonlySet<Kind> = new Set<Kind>(["content", "getNote", "share", "
 /** Operations that take up room: on a full disk they fail, and the reserve is not for them. */
 const GROWS: ReadonlySet<Kind> = new Set<Kind>(["add", "setNote"]);
 
-/** Pages in the write-ahead log from which they are copied into the database. */
-const CHECKPOINT = 1000;
+/**
+ * Pages in the write-ahead log from which they are copied into the database: 16 MiB. What is added meanwhile
+ * waits for the syncs of both, which take as long for a short log as for a long one.
+ */
+const CHECKPOINT = 4000;
 /** Free pages from which they are given back to the file system, and how many at once. */
 const MANY_FREE = 1000;
 const VACUUM = 500;
