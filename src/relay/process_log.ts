@@ -25,7 +25,7 @@ export interface ProcessLog {
  * Milliseconds from one write of the log to the next. A write wakes another thread, which costs more than the
  * line: under load it would happen hundreds of times a second.
  */
-const WRITE_INTERVAL = 20;
+const WRITE_INTERVAL = 50;
 /** Milliseconds that the end of the program waits for the log's reader. */
 const FLUSH_TIMEOUT = 1_000;
 
