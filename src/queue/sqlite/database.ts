@@ -16,10 +16,10 @@ const READS: ReadonlySet<Kind> = new Set<Kind>(["content", "getNote", "share", "
 const GROWS: ReadonlySet<Kind> = new Set<Kind>(["add", "setNote"]);
 
 /**
- * Pages in the write-ahead log from which they are copied into the database: 16 MiB. What is added meanwhile
- * waits for the syncs of both, which take as long for a short log as for a long one.
+ * Pages in the write-ahead log from which they are copied into the database. A longer log would share its syncs
+ * among more messages, but on a full disk there is no more room than the reserve for what is in it.
  */
-const CHECKPOINT = 4000;
+const CHECKPOINT = 1000;
 /** Free pages from which they are given back to the file system, and how many at once. */
 const MANY_FREE = 1000;
 const VACUUM = 500;
