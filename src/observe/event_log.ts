@@ -184,7 +184,7 @@ export class EventLog {
       }
       // Their token may still be refused.
       if (result.authorization.unverified() !== undefined) return;
-      return this.#lines.recovered(loginSource(event), "Login succeeds again", fields, cause);
+      return this.#lines.recovered(() => loginSource(event), "Login succeeds again", fields, cause);
     }
     const message = result.type === "refused" ? "Login refused" : "Login deferred";
     this.#lines.failed(loginFailure(event, result), message, loginFields(event), { client });
@@ -203,7 +203,7 @@ export class EventLog {
         const { client, username, sender } = fields();
         return { client, username, sender };
       };
-      const source = messageSource(event);
+      const source = () => messageSource(event);
       return this.#lines.recovered(source, "Messages are accepted again", device, cause);
     }
     if (outcome.type === "alreadySent") return this.#lines.write("INFO", text, fields(), cause);
@@ -346,7 +346,7 @@ export class EventLog {
       this.#log.info(text, fields);
       const { username, sender } = fields;
       const device = () => ({ username, sender });
-      const source = queueSource(event);
+      const source = () => queueSource(event);
       return this.#lines.recovered(source, "Queued messages are sent again", device, cause);
     }
     const mailbox = record === undefined

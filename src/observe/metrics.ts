@@ -330,6 +330,8 @@ function entriesOf<Name extends string, Value>(
 }
 
 function keyOf(names: readonly string[], labels: LabelValues): string {
+  // Most have one label, and its text is a key that need not be made.
+  if (names.length === 1) return labels[names[0]!]!;
   let key = "";
   for (const name of names) key += labels[name] + "\0";
   return key;
