@@ -6,16 +6,16 @@ import type { ClientCredentials, CredentialName } from "../entra/app_credentials
 import type { EntraRefusal } from "../entra/entra_errors.ts";
 import type { TokenLogin, TokenSource } from "../entra/tokens.ts";
 import type { Secret } from "../secret.ts";
-import { REPLIES, reply, replyText } from "../smtp/reply.ts";
+import { REPLIES, reply } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 import type { TokenCredentials } from "../smtp/sasl_bearer.ts";
 import type { Account, Authorization, LoginContext, LoginFailure, LoginResult } from "./account.ts";
 import { type ClientTokens, entryMismatch, nameFor } from "./client_tokens.ts";
-import { DeviceLogins, type IdName, tellsNothing, WRONG_LOGIN } from "./device_logins.ts";
+import { DeviceLogins, type IdName, tellsNothing, tokenRefusal } from "./device_logins.ts";
 import { DevicePasswords } from "./device_passwords.ts";
-import type { Entries, EntryResult } from "./entries.ts";
+import type { Entries } from "./entries.ts";
 import { type Entry, isTableKey } from "./entry.ts";
-import { formatPasswordHash } from "./password_hash.ts";
+import { appProblem, duringSession, loginProblem } from "./session_account.ts";
 import { isDomain } from "./username.ts";
 import { type Delimiter, parseUsername, type Username, type UsernameError } from "./username.ts";
 
@@ -109,9 +109,9 @@ export class Accounts {
     const now = await this.#identify(name, false);
     if ("reply" in now) return duringSession(now);
     if (entry === undefined && now.entry === undefined) return account;
-    if (now.tenantId !== tenantId || now.clientId !== clientId) return OTHER_APP;
-    if (authorization === undefined) return accountOf(name, now);
-    return this.#revoked(account, now.entry, authorization) ?? accountOf(name, now);
+    const problem = appProblem(account, now) ??
+      (authorization && loginProblem(account, now.entry, this.#hashOf.get(authorization)));
+    return problem ?? accountOf(name, now);
   }
 
   /** The entry of this username was found to be faulty: the next login reads it again. */
@@ -277,57 +277,12 @@ export class Accounts {
       code: "TENANT_NOT_ALLOWED",
     };
   }
-
-  /** Why a session's login is no longer good, though its entry is of the same app. */
-  #revoked(
-    account: Account,
-    entry: Entry | undefined,
-    authorization: Authorization,
-  ): LoginFailure | undefined {
-    const device = entry?.device;
-    if (device?.credential !== account.credential) {
-      return logInAgain("of another kind of login", "given another credential, or has lost it");
-    }
-    const hash = this.#hashOf.get(authorization);
-    if (hash === undefined || device?.hashes.some((one) => formatPasswordHash(one) === hash)) {
-      return undefined;
-    }
-    return logInAgain("of another password", "given another password");
-  }
 }
 
 /** Whether the relay's own credential could not be tried, and may be good: nothing was wrong with it. */
 function isUnanswered({ type, code, credential }: EntraRefusal): boolean {
   return type === "later" && credential === undefined && !code.startsWith("CREDENTIAL_");
 }
-
-/**
- * Why a client's own token may not log in to this entry. A password of the entry's own is for one device, and
- * nothing else may log in as that.
- */
-function tokenRefusal(found: EntryResult): LoginFailure | undefined {
-  if (found.type !== "entry") return { ...found, reply: WRONG_LOGIN };
-  const { id, device } = found.entry;
-  return device && {
-    type: "refused",
-    reply: WRONG_LOGIN,
-    detail:
-      `entry ${JSON.stringify(id)} of the lookup table has a password_hash: its device logs ` +
-      "in with that password, and no token can",
-    code: "TOKEN_MISMATCH",
-    entry: { id, column: "password_hash" },
-  };
-}
-
-function logInAgain(of: string, given: string): LoginFailure {
-  return {
-    type: "later",
-    reply: reply(451, "4.7.0", `The lookup table's entry is ${of} now: log in again`),
-    detail: `the lookup table's entry has been ${given}: the client has to log in again`,
-  };
-}
-
-const OTHER_APP = logInAgain("of another app", "given another tenant_id or client_id");
 
 function loggedIn(name: Name, identity: Identity, authorization: Authorization): LoginResult {
   const account = accountOf(name, identity);
@@ -345,16 +300,6 @@ function accountOf(name: Name, { tenantId, clientId, entry }: Identity): Account
     ...(fromName === undefined ? {} : { fromName }),
     ...(allowedSenders === undefined ? {} : { allowedSenders }),
     ...(device === undefined ? {} : { credential: device.credential }),
-  };
-}
-
-/** The same in answer to a message, where the codes of AUTH have no place (RFC 4954 §6). */
-function duringSession({ type, reply: refusal, detail }: LoginFailure): LoginFailure {
-  const words = replyText(refusal);
-  return {
-    type,
-    reply: type === "refused" ? reply(550, "5.7.1", words) : reply(451, "4.7.0", words),
-    detail,
   };
 }
 

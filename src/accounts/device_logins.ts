@@ -103,6 +103,24 @@ export const WRONG_LOGIN: Reply = reply(
   "The username or the password is wrong, or the account may not log in; see the relay's log",
 );
 
+/**
+ * Why a client's own token may not log in to this entry. A password of the entry's own is for one device, and
+ * nothing else may log in as that.
+ */
+export function tokenRefusal(found: EntryResult): LoginFailure | undefined {
+  if (found.type !== "entry") return { ...found, reply: WRONG_LOGIN };
+  const { id, device } = found.entry;
+  return device && {
+    type: "refused",
+    reply: WRONG_LOGIN,
+    detail:
+      `entry ${JSON.stringify(id)} of the lookup table has a password_hash: its device logs ` +
+      "in with that password, and no token can",
+    code: "TOKEN_MISMATCH",
+    entry: { id, column: "password_hash" },
+  };
+}
+
 /** Why a login by this id has failed; only the log has the reason. */
 function failure(found: EntryResult, { bare }: IdName): LoginFailure {
   if (found.type !== "entry") {
