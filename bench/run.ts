@@ -3,8 +3,10 @@
 import process from "node:process";
 import { authors } from "./authors.ts";
 import { burstOfOneMailbox } from "./burst.ts";
+import { deviceLogins } from "./device_logins.ts";
 import { fuzzing } from "./fuzz.ts";
 import { large } from "./large.ts";
+import { lookupFile } from "./lookup_file.ts";
 import { memory } from "./memory.ts";
 import { observed } from "./observed.ts";
 import { properties } from "./properties.ts";
@@ -23,6 +25,7 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
   throughput,
   observed,
   memory,
+  "lookup-file": lookupFile,
   burst: burstOfOneMailbox,
   fuzz: fuzzing,
   properties,
@@ -30,6 +33,7 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
   slow,
   shares: sharesOfAccounts,
   large,
+  "device-logins": deviceLogins,
   queue,
   smarthost,
   ways,

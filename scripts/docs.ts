@@ -1,4 +1,5 @@
-// Generates the tables in docs/ from the code that they describe, so that they cannot disagree.
+// Generates the tables in docs/ from the code that they describe, so that they cannot disagree; and the schema
+// of LOOKUP_FILE.
 //
 //   bun scripts/docs.ts            writes them
 //   bun scripts/docs.ts --check    names the pages that are not up to date, exit 1
@@ -6,7 +7,7 @@
 // A page marks the place of a table with two comments, `<!-- table: NAME -->` and
 // `<!-- end of table -->`. Everything outside of them is written by hand.
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { explanationText, TABLE_TROUBLE } from "../src/accounts/table_error.ts";
@@ -45,6 +46,7 @@ import {
 import { SETTINGS } from "../src/settings/schema.ts";
 import type { Setting } from "../src/settings/setting.ts";
 import { REPLIES, type Reply, replyText } from "../src/smtp/reply.ts";
+import { lookupSchema } from "./lookup_schema.ts";
 
 /** The pages with tables in them, from the top of the project. */
 export const PAGES = [
@@ -277,6 +279,9 @@ const GRAPH_REMEDIES: Readonly<Record<string, string>> = {
 };
 
 const NEW_SECRET = "Create a new client secret; see [entra.md](entra.md#the-client-secret).";
+const OWN_CREDENTIAL =
+  "Of a [credential of the relay's own](client_credentials.md), and then `454 4.7.0`: " +
+  "the log says what is to be registered with the app.";
 const CHECK_IDS = "Compare the username with the app registration's overview page; " +
   "`smtp-oauth-relay username` makes it from the two IDs.";
 const CHECK_CLOUD = "Set `AZURE_CLOUD` to the cloud of the tenant.";
@@ -297,7 +302,14 @@ const ENTRA_REMEDIES: Readonly<Record<number, string>> = {
   900023: CHECK_IDS,
   70011: CHECK_CLOUD,
   500011: CHECK_CLOUD,
-  700027: "The relay sends no assertion: check for a proxy that changes the request.",
+  700021: OWN_CREDENTIAL,
+  700023: OWN_CREDENTIAL,
+  700024: OWN_CREDENTIAL,
+  700027: OWN_CREDENTIAL,
+  70021: OWN_CREDENTIAL,
+  700211: OWN_CREDENTIAL,
+  700212: OWN_CREDENTIAL,
+  700213: OWN_CREDENTIAL,
   53003: CHANGE_POLICY,
   530032: CHANGE_POLICY,
   50033: TRY_LATER,
@@ -328,7 +340,6 @@ const TOKEN_REMEDIES: Readonly<Record<TokenFaultCode, string>> = {
 
 const TABLES: Readonly<Record<string, () => string>> = {
   settings: settingsTable,
-  "settings without a function": missingTable,
   "SMTP replies": repliesTable,
   "what check finds": checkTable,
   counters: () =>
@@ -486,25 +497,13 @@ function checkTable(): string {
 }
 
 function settingsTable(): string {
-  const rows = settings().filter(([, setting]) => setting.missing === undefined);
+  const rows = settings();
   return table(
     ["Variable", "Default", "Allowed", "What it does"],
     rows.map(([name, { parser, standard, standardShown, help, secret }]) => [
       code(name) + (secret ? " (secret)" : ""),
       standardShown ?? (standard === undefined ? "none" : code(standard)),
       parser.allowed,
-      help,
-    ]),
-  );
-}
-
-function missingTable(): string {
-  const rows = settings().filter(([, setting]) => setting.missing !== undefined);
-  return table(
-    ["Variable", "Allowed now", "What it will do"],
-    rows.map(([name, { help, secret, missing }]) => [
-      code(name) + (secret ? " (secret)" : ""),
-      missing?.inert === undefined ? "left unset" : `left unset, or ${code(missing.inert)}`,
       help,
     ]),
   );
@@ -625,12 +624,17 @@ export function withTables(page: string): string {
   });
 }
 
+/** Files that are generated as a whole. */
+const GENERATED: Readonly<Record<string, () => string>> = {
+  "docs/lookup.schema.json": lookupSchema,
+};
+
 function main(check: boolean): number {
   let stale = 0;
-  for (const page of PAGES) {
+  for (const page of [...PAGES, ...Object.keys(GENERATED)]) {
     const path = fileURLToPath(new URL(`../${page}`, import.meta.url));
-    const before = readFileSync(path, "utf8");
-    const after = withTables(before);
+    const before = existsSync(path) ? readFileSync(path, "utf8") : "";
+    const after = GENERATED[page]?.() ?? withTables(before);
     if (before === after) continue;
     if (check) {
       stale++;

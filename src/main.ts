@@ -74,13 +74,24 @@ command("check", "test everything that is configured, and name what is wrong and
     await check({ envFile: envFile(command), service, username, passwordFile, from, to, json });
   });
 
-command("lookup", "read and edit the entries of the lookup table: list, get, set, delete")
-  .usage("list|get ID|set ID COLUMN=VALUE…|delete ID [options]")
-  .argument("<ACTION>", "list, get, set or delete")
-  .argument("[ID]", "the entry's RowKey")
+command("lookup", "read and edit the entries of the lookup, in LOOKUP_FILE or the lookup table")
+  .usage("list|get ID|set ID COLUMN=VALUE…|delete ID|set-password ID [options]")
+  .argument("<ACTION>", "list, get, set, delete or set-password (make a password for a device)")
+  .argument("[ID]", "the entry's id; in the table, its RowKey")
   .argument("[COLUMN=VALUE...]", "set: columns and their values; an empty value removes the column")
   .option("--json", "print JSON")
   .option("--yes", "delete without asking")
+  .option("--length <number>", "set-password: characters; 24 if left out, at least 20")
+  .option("--stdin", "set-password: take the password from standard input instead of making one")
+  .option("--next", "set-password: keep the present password valid beside the new one")
+  .option("--promote", "set-password: end the present password; the one of --next takes its place")
+  .addHelpText(
+    "after",
+    "\nset-password prints the password once, alone on standard output, and stores its\n" +
+      "hash. The entry needs a credential, and from_email or allowed_senders.\n\n" +
+      "Exit status: 0 if done; 1 if an entry does not exist or its place cannot be read\n" +
+      "or written; 2 if the command line is wrong; 78 if a setting is wrong.",
+  )
   .action(async (action: string, id: string | undefined, ...rest: unknown[]) => {
     const { lookup } = await import("./commands/lookup.ts");
     const [assignments, options, command] = rest as [string[], LookupOptions, Command];

@@ -56,6 +56,16 @@ export function looksLikeSecret(text: string): boolean {
   return withoutSecrets(text) !== text;
 }
 
+/** A run of the characters of made passwords, as long as `lookup set-password` makes them at least. */
+const MADE_RUN = /(?<![A-Za-z0-9])[A-Za-z0-9]{20,}(?![A-Za-z0-9])/g;
+/** Words without spaces between them, with a number before or after: no made password looks like this. */
+const WORDS = /^\d{0,4}(?:[a-z]*(?:[A-Z][a-z]+)*|[A-Z]+)\d{0,4}$/;
+
+/** Whether a part of the text has the form of a made password: letters and digits without an order. */
+export function looksLikePassword(text: string): boolean {
+  return (text.match(MADE_RUN) ?? []).some((run) => !WORDS.test(run));
+}
+
 function isSecret(run: string): boolean {
   return run.includes("~") && /[a-z]/.test(run) && /[A-Z]/.test(run) && /\d/.test(run);
 }

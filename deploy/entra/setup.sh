@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
-# Registers an app for the relay in Entra ID with the Azure CLI, and prints username and secret.
+# Registers an app for the relay in Entra ID with the Azure CLI, and prints what to enter where: by
+# default username and client secret; with a certificate or a federated credential, no secret at all.
 #
 # Written from Microsoft's public documentation. It has been run against a stand-in for `az` only,
 # never against a tenant. docs/entra.md explains each step, and how to take them back.
 #
-# Run again, it finds what is there and adds what is missing. The secret is never written to a file
-# and never an argument of a process.
+# Run again, it finds what is there and adds what is missing. A secret is never written to a file and
+# never an argument of a process; a private key that it makes is in one file, which only you can read.
 set -euo pipefail
 
 GRAPH=00000003-0000-0000-c000-000000000000 # Microsoft Graph's app id, the same in every tenant
 MAIL_SEND=b633e1c5-b582-4048-a93e-9f11b44c7e96
 MAIL_READWRITE=e2a3a72e-5f79-4c64-b1b1-878b674786c9
+# What the credentials of these scripts are called.
 SECRET_NAME=smtp-oauth-relay
 
 usage() {
@@ -18,7 +20,9 @@ usage() {
 Usage: setup.sh --mailbox ADDRESS [--mailbox ADDRESS…] [OPTION…]
        setup.sh --all-mailboxes [OPTION…]
 
-Registers an app, adds a client secret, and prints the SMTP username and password.
+Registers an app, adds a client secret, and prints the SMTP username and password. With one of the
+options under "Without a secret", it adds that credential in place of a secret, for devices with
+passwords of their own, and prints what to set for the relay.
 Sign in first: az login --allow-no-subscriptions
 
   --mailbox ADDRESS   the app may send as this mailbox (recommended): prints the commands
@@ -34,6 +38,22 @@ Sign in first: az login --allow-no-subscriptions
   --delimiter C       the relay's USERNAME_DELIMITER: @ : or | (@)
   --dry-run           look, say what would be done, and change nothing
   --help
+
+Without a secret (docs/devices_without_secrets.md):
+
+  --make-certificate DIRECTORY
+                      make a key and a certificate, client-key.pem and client-cert.pem in this
+                      directory, unless they are there, and register the certificate
+  --certificate-days N
+                      how long the certificate that is made is good, 1 to 1095 (365)
+  --certificate FILE  register this certificate (PEM), of a key that you have already; what is
+                      registered stays, so that both work while the relay changes
+  --managed-identity NAME_OR_CLIENT_ID
+                      trust this user-assigned managed identity of the same tenant
+  --federated-issuer URL
+  --federated-subject SUBJECT
+                      trust this subject of another issuer, such as a service account of a
+                      Kubernetes cluster: system:serviceaccount:NAMESPACE:NAME
 TEXT
 }
 
@@ -48,6 +68,8 @@ say() { echo "$1" >&2; }
 
 name="SMTP relay" client_id="" tenant_wanted="" secret_days=365 delimiter=@
 all_mailboxes=false large=false new_secret=false dry_run=false
+certificate="" certificate_directory="" certificate_days=365
+managed_identity="" federated_issuer="" federated_subject=""
 mailboxes=()
 
 is_uuid() { [[ $1 =~ ^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$ ]]; }
@@ -55,7 +77,9 @@ lower() { tr '[:upper:]' '[:lower:]' <<<"$1"; }
 
 while (($# > 0)); do
   case $1 in
-    --mailbox | --name | --client-id | --tenant | --secret-days | --delimiter)
+    --mailbox | --name | --client-id | --tenant | --secret-days | --delimiter | \
+      --certificate | --make-certificate | --certificate-days | \
+      --managed-identity | --federated-issuer | --federated-subject)
       (($# > 1)) || refuse "$1 needs a value"
       ;;
   esac
@@ -66,6 +90,12 @@ while (($# > 0)); do
     --tenant) tenant_wanted=$2 && shift ;;
     --secret-days) secret_days=$2 && shift ;;
     --delimiter) delimiter=$2 && shift ;;
+    --certificate) certificate=$2 && shift ;;
+    --make-certificate) certificate_directory=$2 && shift ;;
+    --certificate-days) certificate_days=$2 && shift ;;
+    --managed-identity) managed_identity=$2 && shift ;;
+    --federated-issuer) federated_issuer=$2 && shift ;;
+    --federated-subject) federated_subject=$2 && shift ;;
     --all-mailboxes) all_mailboxes=true ;;
     --large-messages) large=true ;;
     --new-secret) new_secret=true ;;
@@ -95,7 +125,38 @@ else
       refuse "--mailbox '${mailbox//[[:cntrl:]]/?}' must be an address, such as scanner@example.com"
   done
 fi
+printable() { echo "${1//[[:cntrl:]]/?}"; }
+# The credential that takes the secret's place, as the lookup's column `credential` names it.
+credential="" others=0
+chosen() { credential=$1 && others=$((others + 1)); }
+[[ -z $certificate ]] || chosen certificate
+[[ -z $certificate_directory ]] || chosen certificate
+[[ -z $managed_identity ]] || chosen managed-identity
+[[ -z $federated_issuer$federated_subject ]] || chosen workload-identity
+((others < 2)) ||
+  refuse "--certificate, --make-certificate, --managed-identity and --federated-… exclude each other: run this once for each"
+if [[ ! $certificate_days =~ ^[1-9][0-9]{0,3}$ ]] || ((certificate_days > 1095)); then
+  refuse "--certificate-days '$certificate_days' must be a number from 1 to 1095"
+fi
+# The values go into JSON and into filters.
+[[ -z $managed_identity || $managed_identity =~ ^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$ ]] ||
+  refuse "--managed-identity '$(printable "$managed_identity")' must be the name or the client id of a managed identity"
+if [[ $credential == workload-identity ]]; then
+  [[ $federated_issuer =~ ^https://[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9._~/-]*)?$ ]] ||
+    refuse "--federated-issuer '$(printable "$federated_issuer")' must be an https URL, such as the issuer of a Kubernetes cluster"
+  [[ $federated_subject =~ ^[A-Za-z0-9._:/@-]{1,600}$ ]] ||
+    refuse "--federated-subject '$(printable "$federated_subject")' must be a subject, such as system:serviceaccount:smtp-relay:smtp-oauth-relay"
+fi
 command -v az >/dev/null || fail "the Azure CLI (az) is not installed"
+if [[ $credential == certificate ]]; then
+  command -v openssl >/dev/null || fail "openssl is not installed"
+fi
+if [[ -n $certificate ]]; then
+  openssl x509 -in "$certificate" -noout 2>/dev/null ||
+    refuse "--certificate '$(printable "$certificate")' must be a file with a certificate in PEM form"
+  openssl x509 -in "$certificate" -noout -checkend 0 >/dev/null ||
+    refuse "--certificate '$(printable "$certificate")' has ended"
+fi
 
 # --- the Azure CLI ---
 
@@ -191,42 +252,207 @@ elif [[ $granted == *$MAIL_SEND* || $granted == *$MAIL_READWRITE* ]]; then
     "API permissions, or the list of mailboxes limits nothing"
 fi
 
-# --- the secret: last, so that no step after it can fail and lose it ---
+# --- the credential: last, so that no step after it can fail and lose it ---
 
 at() { date -u -d "@$1" +%Y-%m-%dT%H:%M:%SZ 2>/dev/null || date -u -r "$1" +%Y-%m-%dT%H:%M:%SZ; }
 now=$(date +%s)
-good_until=""
+
+make_certificate() { # directory
+  certificate=$1/client-cert.pem certificate_key=$1/client-key.pem
+  if [[ -e $certificate && -e $certificate_key ]]; then
+    say "The certificate is there: $certificate"
+    return
+  fi
+  [[ ! -e $certificate && ! -e $certificate_key ]] ||
+    fail "one of $certificate and $certificate_key is there without the other"
+  would "make a key and a certificate, good for $certificate_days days, in $1" && return
+  # The key is never readable for others, not even for a moment.
+  (
+    umask 077
+    mkdir -p "$1"
+    openssl req -x509 -newkey rsa:3072 -nodes -sha256 -days "$certificate_days" \
+      -subj /CN=smtp-oauth-relay -keyout "$certificate_key" -out "$certificate" 2>/dev/null
+  ) || fail "openssl could not make the certificate in $1"
+  chmod 644 "$certificate"
+  say "Made $certificate and its key, $certificate_key"
+}
+
+octets() { printf '%b' "$(tr -d ':-' <<<"$1" | sed 's/../\\x&/g')"; }
+# Graph shows the SHA-1 thumbprint. Its form is not documented: hexadecimal and base64 are known.
+is_registered() { # SHA-1 in hexadecimal, upper case
+  local known
+  for known in $registered; do
+    [[ $(tr '[:lower:]' '[:upper:]' <<<"$known") != "$1" && $known != "$(octets "$1" | base64)" ]] || return 0
+  done
+  return 1
+}
+
+fingerprint() { # algorithm
+  openssl x509 -in "$certificate" -noout -fingerprint "-$1" | sed 's/.*=//' | tr -d ':\n'
+}
+
+register_certificate() {
+  local registered="" public end
+  [[ -e $certificate ]] || return 0
+  # Given by one line of base64, without the key that may be in the file.
+  public=$(openssl x509 -in "$certificate" -outform DER | base64 | tr -d '\n')
+  thumbprint=$(fingerprint sha1)
+  end=$(openssl x509 -in "$certificate" -noout -enddate)
+  end=$(date -u -d "${end#*=}" +%Y-%m-%dT%H:%M:%SZ 2>/dev/null ||
+    date -u -j -f '%b %d %T %Y %Z' "${end#*=}" +%Y-%m-%dT%H:%M:%SZ)
+  certificate_end=$end
+  [[ -z $client_id ]] || registered=$(ask ad app credential list --id "$client_id" --cert \
+    --query '[].customKeyIdentifier')
+  if is_registered "$thumbprint"; then
+    say "The certificate is registered: thumbprint $thumbprint"
+  elif ! would "register the certificate with the thumbprint $thumbprint"; then
+    ask ad app credential reset --id "$client_id" --append --display-name "$SECRET_NAME" \
+      --end-date "$end" --cert "$public" >/dev/null
+    say "Registered the certificate: thumbprint $thumbprint"
+  fi
+}
+
+# Entra ID's, of this cloud.
+case $cloud in
+  AzureUSGovernment) authority=https://login.microsoftonline.us audience=api://AzureADTokenExchangeUSGov ;;
+  AzureChinaCloud)
+    authority=https://login.partner.microsoftonline.cn audience=api://AzureADTokenExchangeChina
+    ;;
+  *) authority=https://login.microsoftonline.com audience=api://AzureADTokenExchange ;;
+esac
+
+find_managed_identity() {
+  local column=displayName found names
+  ! is_uuid "$managed_identity" || column=appId
+  found=$(ask ad sp list --filter "$column eq '$managed_identity'" \
+    --query "[?servicePrincipalType=='ManagedIdentity'].[id,appId,join(' ',alternativeNames)]")
+  [[ -n $found ]] || fail "the tenant $tenant has no managed identity '$managed_identity'"
+  [[ $found != *$'\n'* ]] ||
+    fail "several managed identities are called '$managed_identity': give its client id"
+  IFS=$'\t' read -r federated_subject identity_id names <<<"$found"
+  [[ $names == */userAssignedIdentities/* ]] ||
+    fail "'$managed_identity' is the system-assigned identity of a resource: Entra ID trusts only user-assigned ones"
+  federated_issuer=$authority/$tenant/v2.0
+}
+
+trust_issuer() {
+  local known="" other name
+  [[ -z $client_id ]] || known=$(ask ad app federated-credential list --id "$client_id" \
+    --query '[].[issuer,subject]')
+  if grep -qxF "$federated_issuer"$'\t'"$federated_subject" <<<"$known"; then
+    say "The app trusts the subject $federated_subject"
+    return
+  fi
+  would "let the app trust the subject $federated_subject of $federated_issuer" && return
+  other=0
+  [[ -z $known ]] || other=$(wc -l <<<"$known")
+  # A name cannot be changed or given twice.
+  name=$SECRET_NAME-$((other + 1))
+  ask ad app federated-credential create --id "$client_id" --parameters \
+    "{\"name\":\"$name\",\"issuer\":\"$federated_issuer\",\"subject\":\"$federated_subject\",\"audiences\":[\"$audience\"]}" \
+    --query name >/dev/null
+  say "The app trusts the subject $federated_subject of $federated_issuer now"
+}
+
+certificate_key="" thumbprint="" certificate_end="" identity_id=""
+case $credential in
+  certificate)
+    [[ -z $certificate_directory ]] || make_certificate "$certificate_directory"
+    register_certificate
+    ;;
+  managed-identity) find_managed_identity && trust_issuer ;;
+  workload-identity) trust_issuer ;;
+esac
+
+good_until="" secrets=0
 if [[ -n $client_id ]]; then
   ends=$(ask ad app credential list --id "$client_id" \
     --query "[?displayName=='$SECRET_NAME'].endDateTime")
   for end in $ends; do
     # Times in UTC, the longest part first: as text they sort as times.
-    if [[ $end > $(at "$now") && $end > $good_until ]]; then good_until=$end; fi
+    [[ $end > $(at "$now") ]] || continue
+    secrets=$((secrets + 1))
+    if [[ $end > $good_until ]]; then good_until=$end; fi
   done
 fi
 secret="" secret_line=""
-if [[ -n $good_until ]] && ! $new_secret; then
+if [[ -n $credential ]] && ! $new_secret; then
+  ((secrets == 0)) || say "The app still has $secrets client secret(s) of these scripts. Delete them" \
+    "once no device logs in with one: az ad app credential list --id $client_id"
+elif [[ -n $good_until ]] && ! $new_secret; then
   secret_line="as before, good until $good_until (--new-secret adds another)"
 elif ! would "add a client secret, good for $secret_days days"; then
   end=$(at $((now + secret_days * 86400)))
-  secret=$(ask ad app credential reset --id "$client_id" --append --display-name "$SECRET_NAME" \
-    --end-date "$end" --query password)
+  # A tenant's policy (Entra admin center: Application policies) can forbid client secrets.
+  secret=$(az ad app credential reset --id "$client_id" --append --display-name "$SECRET_NAME" \
+    --end-date "$end" --query password --only-show-errors --output tsv) ||
+    fail "the client secret could not be added; if the tenant forbids client secrets, use --make-certificate"
   secret_line="$secret"
 fi
 
 # --- what to enter, and what to do next ---
 
 # The 16 octets of a UUID, in the order of RFC 9562, in base64url.
-short() { printf '%b' "$(tr -d - <<<"$1" | sed 's/../\\x&/g')" | base64 | tr '+/' '-_' | tr -d '=\n'; }
+short() { octets "$1" | base64 | tr '+/' '-_' | tr -d '=\n'; }
 
 if [[ -n $client_id ]]; then
   echo "Tenant id    $tenant"
   echo "Client id    $client_id"
   [[ -z $object_id ]] || echo "Object id    $object_id"
-  echo "Username     $tenant$delimiter$client_id"
-  echo "  or short   $(short "$tenant")$delimiter$(short "$client_id")"
+  if [[ -z $credential || -n $secret ]]; then
+    echo "Username     $tenant$delimiter$client_id"
+    echo "  or short   $(short "$tenant")$delimiter$(short "$client_id")"
+  fi
   [[ -z $secret_line ]] || echo "Password     $secret_line"
   [[ -z $secret ]] || echo "             good until $end; not shown again"
+fi
+
+absolute() { [[ $1 == /* ]] && echo "$1" || echo "$PWD/$1"; }
+
+settings() {
+  case $credential in
+    certificate)
+      echo "CLIENT_CERTIFICATE_FILEPATH=$(absolute "$certificate")"
+      if [[ -n $certificate_key ]]; then echo "CLIENT_KEY_FILEPATH=$(absolute "$certificate_key")"; else echo "CLIENT_KEY_FILEPATH=(the file of its key)"; fi
+      ;;
+    managed-identity) echo "MANAGED_IDENTITY_CLIENT_ID=$identity_id" ;;
+    workload-identity) ;;
+  esac
+  echo "LOOKUP_FILE=$PWD/lookup.json"
+}
+
+# The id of a mailbox's entry: what stands before its @.
+lookup_commands() { # address
+  local id=${1%%@*}
+  echo "smtp-oauth-relay lookup set $id tenant_id=$tenant client_id=$client_id from_email=$1 credential=$credential"
+  echo "smtp-oauth-relay lookup set-password $id"
+}
+
+if [[ -n $credential && -n $client_id ]]; then
+  if [[ -n $thumbprint ]]; then
+    echo "Thumbprint   $thumbprint"
+    echo "  SHA-256    $(fingerprint sha256)"
+    echo "  good until $certificate_end"
+  fi
+  if [[ -n $federated_issuer ]]; then
+    echo "Issuer       $federated_issuer"
+    echo "Subject      $federated_subject"
+    echo "Audience     $audience"
+  fi
+  echo
+  echo "Settings of the relay (the user that it runs as must be able to read these files):"
+  [[ $credential != workload-identity ]] ||
+    echo "(AZURE_FEDERATED_TOKEN_FILE comes from the cluster, with the label azure.workload.identity/use)"
+  settings
+  echo
+  echo "With these settings, for each device, an entry and its password, which is shown once:"
+  if $all_mailboxes; then
+    lookup_commands scanner@example.com
+    echo "(scanner: any name for the device; from_email: the mailbox that it sends as)"
+  else
+    for mailbox in "${mailboxes[@]}"; do lookup_commands "$mailbox"; done
+  fi
+  echo "Its username is the entry's id, such as $($all_mailboxes && echo scanner || echo "${mailboxes[0]%%@*}")."
 fi
 
 connect=Connect-ExchangeOnline
@@ -244,7 +470,8 @@ case $cloud in
 esac
 
 if $all_mailboxes; then
-  [[ -z $client_id ]] || say "Next: enter username and password in the device. It may send as anybody."
+  [[ -z $client_id ]] || say "Next: enter username and password in the device." \
+    "$([[ -z $credential ]] && echo "It" || echo "The relay") may send as anybody."
   exit 0
 fi
 app=${client_id:-CLIENT_ID} object=${object_id:-OBJECT_ID}

@@ -1,6 +1,7 @@
 // The account that a session sends mail as. It is data and can be stored; the right to send as it
 // is live.
 
+import type { Steps } from "../delivery/steps.ts";
 import type { CredentialName } from "../entra/app_credentials.ts";
 import type { EntraRefusal } from "../entra/entra_errors.ts";
 import type { AccessToken } from "../entra/token.ts";
@@ -80,6 +81,18 @@ export interface LoginFailure {
   readonly code?: string;
   /** The entry of the lookup table that is the reason, where one is. */
   readonly entry?: EntryReference;
+  /** `true`: the relay has verified the device's own password. The reason is another one. */
+  readonly isPasswordRight?: true;
+}
+
+/** What a login may need besides its credentials. */
+export interface LoginContext {
+  /** The client's address or network (`clientKey`): clients take turns where a check is costly. */
+  readonly client?: string;
+  /** Whether Entra ID may be asked again about credentials that it has refused. */
+  mayAskAgain?(): boolean;
+  /** Where the login notes what takes time. */
+  readonly steps?: Steps | undefined;
 }
 
 /** A key for everything that is counted or limited per account: its entry, or its tenant and client. */

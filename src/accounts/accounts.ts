@@ -1,19 +1,24 @@
 // From credentials to an account: the username's form, the lookup table, then a token, which proves the
-// secret. A client may also log in with a token of its own: see client_tokens.ts.
+// secret. A device may have a password of its own, which the relay verifies (device_logins.ts); the token then is for
+// the relay's own credential. A client may also log in with a token of its own: see client_tokens.ts.
 
-import type { Steps } from "../delivery/steps.ts";
-import type { ClientCredentials } from "../entra/app_credentials.ts";
-import type { TokenSource } from "../entra/tokens.ts";
-import { REPLIES, reply, replyText } from "../smtp/reply.ts";
+import type { ClientCredentials, CredentialName } from "../entra/app_credentials.ts";
+import type { EntraRefusal } from "../entra/entra_errors.ts";
+import type { TokenLogin, TokenSource } from "../entra/tokens.ts";
+import type { Secret } from "../secret.ts";
+import { REPLIES, reply } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 import type { TokenCredentials } from "../smtp/sasl_bearer.ts";
-import type { Account, Authorization, LoginFailure, LoginResult } from "./account.ts";
+import type { Account, Authorization, LoginContext, LoginFailure, LoginResult } from "./account.ts";
 import type { BackendNames } from "../backend_name.ts";
 import { type ClientTokens, entryMismatch, nameFor } from "./client_tokens.ts";
-import type { Entries, EntryResult } from "./entries.ts";
-import type { Entry } from "./entry.ts";
+import { DeviceLogins, type IdName, tellsNothing, tokenRefusal } from "./device_logins.ts";
+import { DevicePasswords } from "./device_passwords.ts";
+import type { Entries } from "./entries.ts";
+import { type Entry, isTableKey } from "./entry.ts";
+import { appProblem, duringSession, loginProblem } from "./session_account.ts";
 import { isDomain } from "./username.ts";
-import { type Delimiter, parseUsername, type Username } from "./username.ts";
+import { type Delimiter, parseUsername, type Username, type UsernameError } from "./username.ts";
 
 export interface AccountsOptions {
   readonly delimiter: Delimiter;
@@ -26,6 +31,8 @@ export interface AccountsOptions {
   readonly clientTokens?: ClientTokens;
   /** The lookup table. */
   readonly entries?: Entries;
+  /** Checks the passwords of entries that have one; needed with `entries`. */
+  readonly passwords?: DevicePasswords;
   /** Logins by tenant and client require an entry, too. */
   readonly entryNeeded?: boolean;
   /** Credentials that may log in while Entra ID does not answer. */
@@ -44,7 +51,8 @@ export interface KnownCredentials {
   isKnown(credentials: ClientCredentials): Promise<boolean>;
 }
 
-type Name = Exclude<Username, { readonly type: "invalid" }>;
+type DirectName = Extract<Username, { readonly type: "direct" }>;
+type Name = DirectName | IdName;
 
 /** The app that a token is requested for, and the entry that names it. */
 interface Identity {
@@ -55,50 +63,36 @@ interface Identity {
 
 export class Accounts {
   readonly #options: AccountsOptions;
+  readonly #devices: DeviceLogins | undefined;
+  /** The hash that a device's password has matched at its login. */
+  readonly #hashOf = new WeakMap<Authorization, string>();
 
   constructor(options: AccountsOptions) {
+    const { entries, passwords } = options;
     this.#options = options;
+    this.#devices = entries && new DeviceLogins(entries, passwords ?? new DevicePasswords());
   }
 
-  /**
-   * @param mayAskAgain whether Entra ID may be asked again about credentials that it has refused
-   * @param steps where it notes what takes time
-   */
-  async login(
-    credentials: Credentials,
-    mayAskAgain?: () => boolean,
-    steps?: Steps,
-  ): Promise<LoginResult> {
+  async login(credentials: Credentials, context: LoginContext = {}): Promise<LoginResult> {
     if ("token" in credentials) return await this.#loginWithToken(credentials);
-    const { tokens, delimiter, entries, known } = this.#options;
     const { username, password } = credentials;
-    const name = parseUsername(username, delimiter);
+    const name = this.#nameIn(username);
     if (name.type === "invalid") return refused(name.problem);
     if (password.reveal() === "") return refused("the password is empty");
-    const identity = await this.#identify(name);
-    if ("reply" in identity) return identity;
-    const { tenantId, clientId } = identity;
-    const scope = this.#scopeOf(identity);
-    const checked = { tenantId, clientId, clientSecret: password };
-    const authorization = tokens.login(checked);
-    const pending = authorization.token(scope, mayAskAgain);
-    const asked = pending instanceof Promise ? steps?.begin("token") : undefined;
-    const token = await pending;
-    asked?.("type" in token ? token.code : undefined);
-    if ("type" in token) {
-      const { type, reply, code } = token;
-      if (type === "later" && await known?.isKnown(checked)) {
-        return loggedIn(name, identity, authorization);
-      }
-      // The secret may be right, and the entry may name the wrong app.
-      if (type === "refused") {
-        entries?.doubt(name);
-        void known?.refused(checked);
-      }
-      return { type, reply, detail: `${code}: ${token.detail}`, code };
+    const devices = this.#devices;
+    if (name.type === "direct" || devices === undefined) {
+      return await this.#loginWithSecret(name, await this.#identify(name), password, context);
     }
-    void known?.succeeded(checked);
-    return loggedIn(name, identity, authorization);
+    const found = await devices.find({ name, password, client: context.client ?? "" });
+    if (found.type !== "found") return found;
+    const { entry, hash } = found;
+    const identity = this.#identityOf(entry);
+    if ("reply" in identity) this.#options.entries?.doubt(name);
+    if (entry.device === undefined || hash === undefined) {
+      return await this.#loginWithSecret(name, identity, password, context);
+    }
+    if ("reply" in identity) return { ...identity, isPasswordRight: true };
+    return await this.#loginOfDevice(name, identity, { ...entry.device, hash }, context);
   }
 
   /**
@@ -106,9 +100,11 @@ export class Accounts {
    * is disabled meanwhile must count within a minute. A queued message may have come under other settings:
    * ALLOWED_TENANTS counts again, and AZURE_TABLES_FORCE_USAGE.
    *
+   * @param authorization of a session: what it has logged in with must still be good. What is queued stays good
+   *   after a change of the device's password
    * @returns if the account no longer exists, a failure whose reply answers a message, not AUTH
    */
-  async refresh(account: Account): Promise<Account | LoginFailure> {
+  async refresh(account: Account, authorization?: Authorization): Promise<Account | LoginFailure> {
     const { tenantId, clientId, entry } = account;
     const name: Name = entry?.foundBy === "id"
       ? { type: "lookup", id: entry.id }
@@ -116,19 +112,98 @@ export class Accounts {
     const now = await this.#identify(name, false);
     if ("reply" in now) return duringSession(now);
     if (entry === undefined && now.entry === undefined) return account;
-    if (now.tenantId === tenantId && now.clientId === clientId) return accountOf(name, now);
-    return {
-      type: "later",
-      reply: reply(451, "4.7.0", "The lookup table's entry is of another app now: log in again"),
-      detail: "the lookup table's entry has been given another tenant_id or client_id: " +
-        "the client has to log in again",
-    };
+    const problem = appProblem(account, now) ??
+      (authorization && loginProblem(account, now.entry, this.#hashOf.get(authorization)));
+    return problem ?? accountOf(name, now);
   }
 
   /** The entry of this username was found to be faulty: the next login reads it again. */
   readAgain(username: string): void {
-    const name = parseUsername(username, this.#options.delimiter);
+    const name = this.#nameIn(username);
     if (name.type !== "invalid") this.#options.entries?.doubt(name);
+  }
+
+  /** Where there is a lookup, a text of no other form may be the id of an entry. */
+  #nameIn(username: string): Name | UsernameError {
+    const { delimiter } = this.#options;
+    const name = parseUsername(username, delimiter);
+    if (name.type !== "invalid" || this.#devices === undefined) return name;
+    const { bareId: id, problem: bare } = name;
+    return id === undefined || !isTableKey(id) ? name : { type: "lookup", id, bare };
+  }
+
+  /** With the client's secret, which Entra ID verifies. */
+  async #loginWithSecret(
+    name: Name,
+    identity: Identity | LoginFailure,
+    clientSecret: Secret,
+    context: LoginContext,
+  ): Promise<LoginResult> {
+    if ("reply" in identity) return identity;
+    const { tokens, entries, known } = this.#options;
+    const { tenantId, clientId } = identity;
+    const checked = { tenantId, clientId, clientSecret };
+    const authorization = tokens.login(checked);
+    const refusal = await this.#refusalOf(authorization, identity, context);
+    if (refusal === undefined) {
+      void known?.succeeded(checked);
+      return loggedIn(name, identity, authorization);
+    }
+    const { type, reply, code } = refusal;
+    if (type === "later" && await known?.isKnown(checked)) {
+      return loggedIn(name, identity, authorization);
+    }
+    // The secret may be right, and the entry may name the wrong app.
+    if (type === "refused") {
+      entries?.doubt(name);
+      void known?.refused(checked);
+    }
+    return { type, reply, detail: `${code}: ${refusal.detail}`, code };
+  }
+
+  /**
+   * With the relay's own credential, for a device whose password is right. Whatever is wrong with that credential
+   * is not the device's fault.
+   */
+  async #loginOfDevice(
+    name: IdName,
+    identity: Identity,
+    { credential, hash }: { readonly credential: CredentialName; readonly hash: string },
+    { steps }: LoginContext,
+  ): Promise<LoginResult> {
+    const { tokens, known } = this.#options;
+    const { tenantId, clientId } = identity;
+    const authorization = tokens.login({ tenantId, clientId, credential });
+    this.#hashOf.set(authorization, hash);
+    const refusal = await this.#refusalOf(authorization, identity, { steps });
+    // A queue takes mail while Entra ID does not answer.
+    if (refusal === undefined || known !== undefined && isUnanswered(refusal)) {
+      return loggedIn(name, identity, authorization);
+    }
+    const { type, code } = refusal;
+    const detail = `${code}: ${refusal.detail}`;
+    return {
+      type: "later",
+      reply: type === "later"
+        ? refusal.reply
+        : reply(454, "4.7.0", `The relay's own credential was refused: ${detail}`),
+      detail,
+      code,
+      isPasswordRight: true,
+    };
+  }
+
+  /** Gets a token. @returns undefined if there is one */
+  async #refusalOf(
+    authorization: TokenLogin,
+    identity: Identity,
+    { mayAskAgain, steps }: LoginContext,
+  ): Promise<EntraRefusal | undefined> {
+    const pending = authorization.token(this.#scopeOf(identity), mayAskAgain);
+    const asked = pending instanceof Promise ? steps?.begin("token") : undefined;
+    const token = await pending;
+    asked?.("type" in token ? token.code : undefined);
+    return "type" in token ? token : undefined;
   }
 
   /** Entra ID is not asked: it does not verify tokens for others. */
@@ -139,11 +214,23 @@ export class Accounts {
     if ("reply" in clientToken) return clientToken;
     const name = nameFor(username, clientToken, delimiter);
     if ("reply" in name) return name;
-    const identity = await this.#identify(name);
+    const identity = name.type === "lookup" && entries !== undefined
+      ? await this.#identifyForToken(name, entries)
+      : await this.#identify(name);
     if ("reply" in identity) return identity;
     const mismatch = entryMismatch(identity, clientToken);
     if (mismatch !== undefined) entries?.doubt(name);
     return mismatch ?? loggedIn(name, identity, clientToken);
+  }
+
+  /** Anybody can write a token, so that it must not tell which ids exist either. */
+  async #identifyForToken(name: IdName, entries: Entries): Promise<Identity | LoginFailure> {
+    const found = await entries.byId(name.id);
+    if (found.type !== "entry" && tellsNothing(found, name)) return found;
+    const refusal = tokenRefusal(found);
+    const identity = found.type === "entry" ? this.#identityOf(found.entry) : found;
+    if (refusal !== undefined || "reply" in identity) entries.doubt(name);
+    return refusal ?? identity;
   }
 
   /**
@@ -166,18 +253,17 @@ export class Accounts {
       if (!entryNeeded) return { tenantId, clientId, entry: undefined };
       if (entries === undefined) throw new Error("entries are needed, but there is no table");
       const result = await entries.byTenantAndClient(tenantId, clientId, login);
-      return this.#identityIn(result);
+      return result.type === "entry" ? this.#identityOf(result.entry) : result;
     }
     if (entries === undefined) {
       const problem = `usernames of the form id${delimiter}lookup need AZURE_TABLES_URL`;
       return { ...refused(problem), code: "NO_TABLE" };
     }
-    return this.#identityIn(await entries.byId(name.id, login));
+    const result = await entries.byId(name.id, login);
+    return result.type === "entry" ? this.#identityOf(result.entry) : result;
   }
 
-  #identityIn(result: EntryResult): Identity | LoginFailure {
-    if (result.type !== "entry") return result;
-    const { entry } = result;
+  #identityOf(entry: Entry): Identity | LoginFailure {
     const { tenantId, clientId } = entry;
     return this.#foreignTenant(tenantId) ?? { tenantId, clientId, entry };
   }
@@ -202,6 +288,11 @@ export class Accounts {
   }
 }
 
+/** Whether the relay's own credential could not be tried, and may be good: nothing was wrong with it. */
+function isUnanswered({ type, code, credential }: EntraRefusal): boolean {
+  return type === "later" && credential === undefined && !code.startsWith("CREDENTIAL_");
+}
+
 function loggedIn(name: Name, identity: Identity, authorization: Authorization): LoginResult {
   const account = accountOf(name, identity);
   return { type: "account", account, authorization, reply: REPLIES.authenticated };
@@ -219,16 +310,6 @@ function accountOf(name: Name, { tenantId, clientId, entry }: Identity): Account
     ...(allowedSenders === undefined ? {} : { allowedSenders }),
     ...(backends === undefined ? {} : { backends }),
     ...(device === undefined ? {} : { credential: device.credential }),
-  };
-}
-
-/** The same in answer to a message, where the codes of AUTH have no place (RFC 4954 §6). */
-function duringSession({ type, reply: refusal, detail }: LoginFailure): LoginFailure {
-  const words = replyText(refusal);
-  return {
-    type,
-    reply: type === "refused" ? reply(550, "5.7.1", words) : reply(451, "4.7.0", words),
-    detail,
   };
 }
 

@@ -125,13 +125,16 @@ export type ColumnName = keyof typeof COLUMNS;
 
 type Values = { [Name in ColumnName]?: ReturnType<(typeof COLUMNS)[Name]["parse"]> };
 
+/** A disabled row may have any mistake in its other columns. */
+const READ_ORDER = ["disabled", ...Object.keys(COLUMNS)] as readonly ColumnName[];
+
 /** Reads a row as a whole, or not at all. Of a disabled row, no other column is read. */
 export function readEntry({ id, columns }: Row): EntryReading {
   const malformed = (column: ColumnName): EntryReading => {
     return { type: "malformed", id, mistake: { column, allowed: COLUMNS[column].allowed } };
   };
   const values: Values = {};
-  for (const name of ["disabled", ...Object.keys(COLUMNS)] as ColumnName[]) {
+  for (const name of READ_ORDER) {
     const text = textOf(columns[name]);
     if (text === "") continue;
     const value = text === undefined ? undefined : COLUMNS[name].parse(text);
@@ -214,12 +217,14 @@ function namesakes(
   columns: Row["columns"],
   names: ReadonlyMap<string, ColumnName>,
 ): [name: string, column: ColumnName][] {
-  return Object.entries(columns).flatMap(([name, value]) => {
+  const found: [name: string, column: ColumnName][] = [];
+  for (const name of Object.keys(columns)) {
+    if (Object.hasOwn(COLUMNS, name)) continue;
     const column = names.get(folded(name));
-    const stray = column !== undefined && column !== name && textOf(value) !== "" &&
-      textOf(columns[column]) === "";
-    return stray ? [[name, column]] : [];
-  });
+    if (column === undefined || textOf(columns[name]) === "") continue;
+    if (textOf(columns[column]) === "") found.push([name, column]);
+  }
+  return found;
 }
 
 function folded(name: string): string {

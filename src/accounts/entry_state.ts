@@ -27,10 +27,8 @@ export type EntryState =
   | { readonly type: "mistake"; readonly problem: string; readonly column?: ColumnName };
 
 /** The problem is described without the columns' values: see {@link readEntry}. */
-export function entryState(
-  row: Row,
-  { delimiter, allowedSenders, forced }: EntryRules,
-): EntryState {
+export function entryState(row: Row, rules: EntryRules): EntryState {
+  const { allowedSenders } = rules;
   const reading = readEntry(row);
   if (reading.type === "disabled") return { type: "disabled" };
   if (reading.type === "malformed") {
@@ -38,12 +36,12 @@ export function entryState(
     return { type: "mistake", problem: `${column} must be ${allowed}`, column };
   }
   const { entry } = reading;
-  const idProblem = loginIdProblem(entry.id, delimiter);
+  const { idProblem, nameHints } = nameState(entry, rules);
   const senderProblems = [
     ...(sends(entry, parsed(entry.allowedSenders)) ? [] : ["from_email is not in allowed_senders"]),
     ...(sends(entry, allowedSenders) ? [] : ["from_email is not in ALLOWED_SENDERS"]),
   ];
-  const idProblems = idProblem === undefined || forced ? [] : [`the id ${idProblem}`];
+  const idProblems = idProblem === undefined ? [] : [`the id ${idProblem}`];
   const problem = [...idProblems, ...senderProblems].join("; ");
   if (problem !== "") {
     return {
@@ -53,9 +51,7 @@ export function entryState(
     };
   }
   const hints = [
-    ...(idProblem === undefined
-      ? []
-      : ["for logins by tenant and client alone: the id " + idProblem]),
+    ...nameHints,
     ...(entry.fromName === undefined || entry.fromEmail !== undefined
       ? []
       : ["from_name has no effect without from_email"]),
@@ -64,8 +60,36 @@ export function entryState(
   return hints.length === 0 ? { type: "ok" } : { type: "ok", hint: hints.join("; ") };
 }
 
+/** Which usernames name the entry: those with the form id@lookup, or the id alone of a device. */
+function nameState(
+  { id, device }: Entry,
+  { delimiter, forced }: EntryRules,
+): { readonly idProblem: string | undefined; readonly nameHints: readonly string[] } {
+  const problem = loginIdProblem(id, delimiter);
+  if (device !== undefined) {
+    const bareProblem = bareIdProblem(id, delimiter);
+    if (problem !== undefined && bareProblem !== undefined) {
+      return { idProblem: problem, nameHints: [] };
+    }
+    const hint = `its username is id${delimiter}lookup alone: the id ${bareProblem}`;
+    return { idProblem: undefined, nameHints: bareProblem === undefined ? [] : [hint] };
+  }
+  if (!forced) return { idProblem: problem, nameHints: [] };
+  const hint = `for logins by tenant and client alone: the id ${problem}`;
+  return { idProblem: undefined, nameHints: problem === undefined ? [] : [hint] };
+}
+
+/** Why the id alone is no username, as the end of "the id …". */
+export function bareIdProblem(id: string, delimiter: Delimiter): string | undefined {
+  const username = parseUsername(id, delimiter);
+  if (username.type !== "invalid") return "is a username of another form";
+  return username.bareId === undefined
+    ? "is too long for a username, or looks like a secret"
+    : undefined;
+}
+
 /**
- * Why no username can name this id, as the end of "the id …".
+ * Why no username of the form id@lookup can name this id, as the end of "the id …".
  *
  * @param id what a table's key may be
  */

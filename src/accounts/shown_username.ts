@@ -16,7 +16,8 @@ import { type Delimiter, parseUsername } from "./username.ts";
  */
 export function shownUsername(text: string, delimiter: Delimiter, exists = false): string {
   const name = parseUsername(text, delimiter);
-  if (name.type === "invalid") return hidden(text);
+  // A bare id may be a password in the wrong field, and a word at that: only the lookup can tell.
+  if (name.type === "invalid") return exists && name.bareId !== undefined ? text : hidden(text);
   if (name.type === "direct") return text.replace(/\..*$/s, "");
   const id = exists || isPlainName(name.id) ? name.id : hidden(name.id);
   return `${id}${delimiter}lookup`;
@@ -48,7 +49,8 @@ function shownLogin(
 /** Whether the login has found an entry of the lookup table. */
 function foundEntry(result: LoginResult): boolean {
   if (result.type === "account") return result.account.entry !== undefined;
-  return result.entry !== undefined || AFTER_ENTRY.test(result.code ?? "");
+  return result.entry !== undefined || result.isPasswordRight === true ||
+    AFTER_ENTRY.test(result.code ?? "");
 }
 
 /** Codes that only a login whose entry was found can have. */

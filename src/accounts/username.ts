@@ -1,7 +1,8 @@
-// The forms of an SMTP username: `tenant<delimiter>client`, or `id<delimiter>lookup`; and of the names in it.
+// The forms of an SMTP username: `tenant<delimiter>client`, or `id<delimiter>lookup`; and of the names in it. A text of
+// neither form may be the bare id of a lookup's entry.
 
 import { Buffer } from "node:buffer";
-import { lengthShown, looksLikeSecret } from "../secret.ts";
+import { lengthShown, looksLikePassword, looksLikeSecret } from "../secret.ts";
 
 export type Delimiter = "@" | ":" | "|";
 
@@ -14,6 +15,11 @@ export interface UsernameError {
   readonly type: "invalid";
   /** One line for the reply and the log; never with the username, which may be a secret. */
   readonly problem: string;
+  /**
+   * The whole text, where it may be the id of an entry with a password of its own. Never a text that looks like
+   * a secret: it would be sent to the lookup.
+   */
+  readonly bareId?: string;
 }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
@@ -32,10 +38,15 @@ const MAX_DOMAIN = 253;
  */
 export function parseUsername(text: string, delimiter: Delimiter): Username | UsernameError {
   const name = parse(text, delimiter);
-  if (name.type !== "invalid" || !looksLikeSecret(text)) return name;
+  if (name.type !== "invalid") return name;
+  if (!looksLikeSecret(text)) return mayBeId(text) ? { ...name, bareId: text } : name;
   return invalid(
     `${name.problem}; it has ${lengthShown(text)} and ${LOOKS_SWAPPED}`,
   );
+}
+
+function mayBeId(text: string): boolean {
+  return text !== "" && text.length <= MAX_USERNAME && !looksLikePassword(text);
 }
 
 /** The end of the problem with a username that may be the password. */
@@ -99,11 +110,20 @@ export function shortId(uuid: string): string {
   return Buffer.from(uuid.replaceAll("-", ""), "hex").toString("base64url");
 }
 
-/** A name for the account of a username, the same for all its spellings; undefined for a malformed one. */
-export function usernameKey(username: string, delimiter: Delimiter): string | undefined {
+/**
+ * A name for the account of a username, the same for all its spellings; undefined for a malformed one.
+ *
+ * @param lookup whether there is one, so that the username may be a bare id
+ */
+export function usernameKey(
+  username: string,
+  delimiter: Delimiter,
+  lookup = false,
+): string | undefined {
   const name = parseUsername(username, delimiter);
-  if (name.type === "invalid") return undefined;
-  return name.type === "lookup" ? `id ${name.id}` : `${name.tenantId} ${name.clientId}`;
+  if (name.type === "direct") return `${name.tenantId} ${name.clientId}`;
+  const id = name.type === "lookup" ? name.id : lookup ? name.bareId : undefined;
+  return id === undefined ? undefined : `id ${id}`;
 }
 
 function invalid(problem: string): UsernameError {

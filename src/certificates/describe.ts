@@ -15,8 +15,11 @@ export interface Validity {
   readonly state: "good" | "soon" | "expired" | "early";
 }
 
-/** @param now milliseconds since 1970 */
-export function validityOf(leaf: X509Certificate, now: number): Validity {
+/**
+ * @param now milliseconds since 1970
+ * @param soon days left below which it should have been renewed
+ */
+export function validityOf(leaf: X509Certificate, now: number, soon = SOON_DAYS): Validity {
   const until = Date.parse(leaf.validTo);
   // Not -0.
   const days = Math.trunc((until - now) / DAY_MS) + 0;
@@ -24,7 +27,7 @@ export function validityOf(leaf: X509Certificate, now: number): Validity {
     ? "expired"
     : Date.parse(leaf.validFrom) > now
     ? "early"
-    : days < SOON_DAYS
+    : days < soon
     ? "soon"
     : "good";
   return { expires: new Date(until), days, state };

@@ -1,9 +1,16 @@
-// The certificate source of TLS_SOURCE=file, which watches both files.
+// The certificate source that watches two PEM files.
 
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CertificateError, together } from "./certificate.ts";
-import { asProblem, certificateFrom, partsIn, readPemAsync } from "./pem_files.ts";
+import {
+  asProblem,
+  certificateFrom,
+  partsIn,
+  type PemSettings,
+  readPemAsync,
+  TLS_FILES,
+} from "./pem_files.ts";
 import type { CertificateSource, ReadRequest, ReadResult } from "./source.ts";
 
 /** Milliseconds between two reads of the files: a change must be in use within 60 s. */
@@ -16,6 +23,8 @@ const SETTLE_TRIES = 10;
 export interface FileSourceOptions {
   readonly certificatePath: string;
   readonly keyPath: string;
+  /** The settings that name them; those of TLS when left out. */
+  readonly settings?: PemSettings;
   /** Milliseconds between two reads; 10 s when left out. */
   readonly interval?: number;
   /** Milliseconds that new files must stay the same; 500 when left out. */
@@ -55,12 +64,20 @@ export class FileSource implements CertificateSource {
       if (revision === known) return undefined;
     }
     const [certificate, key] = texts;
-    return { certificate: certificateFrom(certificatePath, keyPath, certificate, key), revision };
+    return {
+      certificate: certificateFrom(certificatePath, keyPath, certificate, key, [], this.#settings),
+      revision,
+    };
+  }
+
+  get #settings(): PemSettings {
+    return this.#options.settings ?? TLS_FILES;
   }
 
   get #both(): string {
     const { certificatePath, keyPath } = this.#options;
-    return `TLS_CERT_FILEPATH "${certificatePath}" and TLS_KEY_FILEPATH "${keyPath}"`;
+    const { certificate, key } = this.#settings;
+    return `${certificate} "${certificatePath}" and ${key} "${keyPath}"`;
   }
 
   async #texts(): Promise<readonly [certificate: string, key: string]> {
@@ -69,11 +86,12 @@ export class FileSource implements CertificateSource {
     const note = (error: unknown): undefined => {
       problems.push(asProblem(error));
     };
-    const certificate = await readPemAsync("TLS_CERT_FILEPATH", certificatePath).catch(note);
-    const key = await readPemAsync("TLS_KEY_FILEPATH", keyPath).catch(note);
+    const settings = this.#settings;
+    const certificate = await readPemAsync(settings.certificate, certificatePath).catch(note);
+    const key = await readPemAsync(settings.key, keyPath).catch(note);
     if (certificate !== undefined && key !== undefined) return [certificate, key];
     // The problems of the other file belong into the same error.
-    partsIn(certificatePath, keyPath, { certificate, key }, problems);
+    partsIn(certificatePath, keyPath, { certificate, key }, problems, settings);
     throw together(problems);
   }
 }

@@ -29,8 +29,10 @@ const API_VERSION = "7.4";
 export interface KeyVaultOptions {
   /** AZURE_KEY_VAULT_URL */
   readonly vault: URL;
-  /** AZURE_KEY_VAULT_CERT_NAME */
+  /** The certificate's. */
   readonly name: string;
+  /** The setting that names it; AZURE_KEY_VAULT_CERT_NAME when left out. */
+  readonly setting?: string;
   readonly credential: TokenCredential;
   /** How requests are sent and retried. */
   readonly client: AzureClientOptions;
@@ -57,7 +59,7 @@ export class KeyVaultSource implements CertificateSource {
   }
 
   async read({ known, signal }: ReadRequest): Promise<ReadResult | undefined> {
-    const { vault, name } = this.#options;
+    const { vault, name, setting } = this.#options;
     const deadline = AbortSignal.timeout(TIMEOUT);
     let secret: KeyVaultSecret;
     try {
@@ -67,7 +69,7 @@ export class KeyVaultSource implements CertificateSource {
     } catch (error) {
       const late = deadline.aborted ? `no answer within ${TIMEOUT / 1000} seconds` : undefined;
       throw new CertificateUnavailable(
-        `Key Vault ${vault.origin}: ${explainVault(error, name, late)}`,
+        `Key Vault ${vault.origin}: ${explainVault(error, name, late, setting)}`,
         troubleOf(error, late),
       );
     }
@@ -82,7 +84,7 @@ export class KeyVaultSource implements CertificateSource {
 
   async #open(): Promise<SecretClient> {
     const { vault, credential, client, imitated = false } = this.#options;
-    // Loaded only with TLS_SOURCE=keyvault.
+    // Loaded only where a certificate comes from a vault.
     const { SecretClient } = await import("@azure/keyvault-secrets");
     return new SecretClient(vault.origin, credential, {
       ...client,

@@ -33,9 +33,15 @@ const LONGEST = 300;
 /**
  * @param name of the certificate
  * @param late the timeout's message, where the request timed out
+ * @param setting that names the certificate
  * @returns the end of a line, without anything that was sent
  */
-export function explainVault(error: unknown, name: string, late?: string): string {
+export function explainVault(
+  error: unknown,
+  name: string,
+  late?: string,
+  setting = "AZURE_KEY_VAULT_CERT_NAME",
+): string {
   const { name: kind = "", message = "", statusCode, details } = error as SdkError;
   const code = serviceCode((error as SdkError).code);
   if (late !== undefined) return late;
@@ -52,6 +58,7 @@ export function explainVault(error: unknown, name: string, late?: string): strin
   }
   const inner = serviceCode(details?.error?.innerError?.code);
   const said = inner ?? serviceCode(details?.error?.code) ?? `HTTP ${statusCode}`;
+  if (statusCode === 404) return `it has no certificate "${name}": check ${setting} (${said})`;
   return `${meaning(statusCode, inner, name, words(details?.error?.message ?? ""))} (${said})`;
 }
 
@@ -94,9 +101,6 @@ function meaning(
   name: string,
   message: string,
 ): string {
-  if (status === 404) {
-    return `it has no certificate "${name}": check AZURE_KEY_VAULT_CERT_NAME`;
-  }
   if (status === 403) {
     switch (inner) {
       case "SecretDisabled":

@@ -1,4 +1,6 @@
 // The certificate out of two PEM files: reading them, and what is wrong with them.
+//
+// The settings that name the files are TLS_CERT_FILEPATH and TLS_KEY_FILEPATH, unless others are given.
 
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -14,6 +16,17 @@ import {
   together,
   unservedKey,
 } from "./certificate.ts";
+
+/** The settings that name the two files, for errors. */
+export interface PemSettings {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+export const TLS_FILES: PemSettings = {
+  certificate: "TLS_CERT_FILEPATH",
+  key: "TLS_KEY_FILEPATH",
+};
 
 /**
  * Reads a certificate and its key, and checks that they belong together.
@@ -34,12 +47,14 @@ export function certificateFrom(
   certificate: string | undefined,
   privateKey: string | undefined,
   problems: CertificateError[] = [],
+  settings = TLS_FILES,
 ): Certificate {
   const { leaf, key } = partsIn(
     certificatePath,
     keyPath,
     { certificate, key: privateKey },
     problems,
+    settings,
   );
   if (
     certificate === undefined || privateKey === undefined || leaf === undefined || key === undefined
@@ -48,7 +63,7 @@ export function certificateFrom(
   }
   if (!belongsTo(leaf, key)) {
     throw new CertificateError(
-      `TLS_KEY_FILEPATH "${keyPath}" is not the key of the certificate in "${certificatePath}"`,
+      `${settings.key} "${keyPath}" is not the key of the certificate in "${certificatePath}"`,
       "mismatch",
     );
   }
@@ -72,9 +87,10 @@ export function partsIn(
   keyPath: string,
   texts: { readonly certificate: string | undefined; readonly key: string | undefined },
   problems: CertificateError[],
+  settings = TLS_FILES,
 ): { readonly leaf: X509Certificate | undefined; readonly key: KeyObject | undefined } {
   const { certificate, key } = texts;
-  const swapped = swappedFiles(certificatePath, keyPath, texts);
+  const swapped = swappedFiles(certificatePath, keyPath, texts, settings);
   if (swapped !== undefined) {
     problems.push(swapped);
     return { leaf: undefined, key: undefined };
@@ -82,8 +98,8 @@ export function partsIn(
   return {
     leaf: certificate === undefined
       ? undefined
-      : tried(problems, () => leafIn(certificatePath, certificate)),
-    key: key === undefined ? undefined : tried(problems, () => keyIn(keyPath, key)),
+      : tried(problems, () => leafIn(certificatePath, certificate, settings.certificate)),
+    key: key === undefined ? undefined : tried(problems, () => keyIn(keyPath, key, settings.key)),
   };
 }
 
@@ -95,11 +111,12 @@ export function swappedFiles(
     readonly certificate: string | undefined;
     readonly key: string | undefined;
   },
+  settings = TLS_FILES,
 ): CertificateError | undefined {
   const [first, second] = [contentOf(certificate), contentOf(key)];
   if (first.certificate || !first.key || !second.certificate || second.key) return undefined;
   return new CertificateError(
-    `TLS_CERT_FILEPATH "${certificatePath}" holds the private key and TLS_KEY_FILEPATH ` +
+    `${settings.certificate} "${certificatePath}" holds the private key and ${settings.key} ` +
       `"${keyPath}" the certificate`,
     "swapped",
     "exchange the two",
@@ -133,11 +150,15 @@ export function asProblem(error: unknown): CertificateError {
  * @param path for the errors
  * @throws CertificateError
  */
-export function leafIn(path: string, certificate: string): X509Certificate {
+export function leafIn(
+  path: string,
+  certificate: string,
+  setting = TLS_FILES.certificate,
+): X509Certificate {
   // Checked first: the library's error for half a certificate does not say so.
   if (/^-----BEGIN CERTIFICATE-----/m.test(certificate) && !isWhole(certificate)) {
     throw new CertificateError(
-      `TLS_CERT_FILEPATH "${path}" is cut off: a certificate begins in it and does not end`,
+      `${setting} "${path}" is cut off: a certificate begins in it and does not end`,
       "cut",
     );
   }
@@ -147,7 +168,7 @@ export function leafIn(path: string, certificate: string): X509Certificate {
     const { certificate: has, key } = contentOf(certificate);
     const actual = key && !has ? ", but a private key" : "";
     throw new CertificateError(
-      `TLS_CERT_FILEPATH "${path}" holds no certificate in PEM form${actual}`,
+      `${setting} "${path}" holds no certificate in PEM form${actual}`,
     );
   }
 }
@@ -156,8 +177,8 @@ export function leafIn(path: string, certificate: string): X509Certificate {
  * @param path for the errors
  * @throws CertificateError
  */
-export function keyIn(path: string, privateKey: string): KeyObject {
-  const named = `TLS_KEY_FILEPATH "${path}"`;
+export function keyIn(path: string, privateKey: string, setting = TLS_FILES.key): KeyObject {
+  const named = `${setting} "${path}"`;
   if (/^-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----/m.test(privateKey) && !isWhole(privateKey)) {
     throw new CertificateError(
       `${named} is cut off: a key begins in it and does not end`,

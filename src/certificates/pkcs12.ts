@@ -8,9 +8,9 @@
 import { Buffer } from "node:buffer";
 import { createPrivateKey } from "node:crypto";
 import type forge from "node-forge";
+import type { Forge } from "./forge.ts";
 import { kindOfKey } from "./key_kind.ts";
 
-type Forge = typeof forge;
 type Asn1 = forge.asn1.Asn1;
 
 /** All PEM. */
@@ -48,18 +48,8 @@ interface Ciphers {
  * @throws Pkcs12Error
  */
 export async function readPkcs12(octets: Uint8Array): Promise<Pkcs12> {
-  return new Reader(await loadForge()).read(Buffer.from(octets).toString("latin1"));
-}
-
-/**
- * Loads only the parts that are used: all of forge, with TLS and SSH, would be in the executable. Each
- * file adds its part to one object.
- */
-async function loadForge(): Promise<Forge> {
-  const forge = await import("node-forge/lib/forge.js") as unknown as { default: Forge };
-  await import("node-forge/lib/md.all.js");
-  await import("node-forge/lib/pbe.js");
-  return forge.default;
+  const { library } = await import("./forge.ts");
+  return new Reader(library).read(Buffer.from(octets).toString("latin1"));
 }
 
 class Reader {

@@ -18,12 +18,14 @@ import { queueEndpoints } from "../settings/queue_settings.ts";
 import type { SettingName, Settings } from "../settings/schema.ts";
 import type { Environment } from "../settings/setting.ts";
 import { checkCertificate } from "./certificate_check.ts";
+import { checkCredentials, openCredentialsToCheck } from "./credential_check.ts";
 import { type ClockReading, judgeClock } from "./clock_findings.ts";
 import { checkService, clockAt, type Service, type ServiceResult } from "./cloud_check.ts";
 import { type Finding, finding } from "./finding.ts";
 import { type ServiceToCheck, serviceToCheck } from "./installed_service.ts";
 import { checkLogin } from "./login_check.ts";
 import { type CheckOptions, passwordFor, testMessage } from "./options.ts";
+import type { LookupFileToCheck } from "./lookup_file_check.ts";
 import { checkQueue } from "./queue_check.ts";
 import { checkPorts, portsOf, portTools } from "./ports_check.ts";
 import { type Check, runChecks } from "./run.ts";
@@ -67,12 +69,15 @@ interface Context {
   /** SERVER_HOSTNAME is not set. */
   readonly unnamed: boolean;
   readonly service: ServiceToCheck | undefined;
+  readonly variables: Environment;
   readonly runtime: Runtime;
   readonly http: HttpClient;
   /** For the ways out by SMTP. */
   readonly mail: MailClient;
   /** Only for this machine: never through the proxy. */
   readonly local: HttpClient;
+  /** Takes what closes what has been opened. */
+  readonly closing: (() => void)[];
 }
 
 interface LoginOptions {
@@ -142,6 +147,7 @@ async function* checkVariables(
   const http = outgoingClient(settings, runtime, authorities ?? []);
   const mail = mailClient(settings, authorities ?? []);
   const local = new HttpClient({ connect: runtime.connect });
+  const closing: (() => void)[] = [];
   const unnamed = (variables["SERVER_HOSTNAME"] ?? "") === "" || invalid.has("SERVER_HOSTNAME");
   try {
     yield* runChecks(
@@ -153,13 +159,16 @@ async function* checkVariables(
         authorities,
         unnamed,
         service,
+        variables,
         runtime,
         http,
         mail,
         local,
+        closing,
       }),
     );
   } finally {
+    closing.forEach((close) => close());
     http.abort();
     http.close();
     local.close();
@@ -180,6 +189,10 @@ function wantedParts(
   }
   const isOther = settings.BACKEND.some((name) => name !== "graph");
   if (isOther || invalid.has("BACKEND")) parts.push("ways out");
+  if (settings.LOOKUP_FILE !== undefined || invalid.has("LOOKUP_FILE")) parts.push("lookup file");
+  if (OWN_CREDENTIALS.some((name) => settings[name] !== undefined || invalid.has(name))) {
+    parts.push("own credentials");
+  }
   if (settings.DELIVERY_MODE === "queue") parts.push("queue");
   if (settings.TRUSTED_NETWORKS !== undefined || invalid.has("TRUSTED_NETWORKS")) {
     parts.push("trusted networks");
@@ -202,12 +215,24 @@ function authoritiesOf(
 
 /** In the order of their findings. */
 async function checksFor(context: Context): Promise<readonly Check[]> {
-  const { settings, invalid, http, mail, login } = context;
+  const { settings, invalid, http, mail, login, variables, closing } = context;
   const table = canJudge("table", invalid) ? await openTableToCheck(settings, http) : undefined;
-  const entries = table?.entries;
-  const trusted = canJudge("trusted networks", invalid)
-    ? checkTrusted({ settings, http, entries })
-    : undefined;
+  const lookup = canJudge("lookup file", invalid) ? await lookupFileOf(settings) : undefined;
+  const own = await openCredentialsToCheck(
+    canJudge("own credentials", invalid) ? settings : withoutCredentials(settings),
+    http,
+    variables,
+  );
+  closing.push(() => lookup?.file?.close(), () => own.credentials.close());
+  const parts = {
+    ...{ settings, http, entries: table?.entries },
+    ...{ file: lookup?.file, own: own.credentials },
+  };
+  const trusted = canJudge("trusted networks", invalid) ? checkTrusted(parts) : undefined;
+  const rows = table === undefined && lookup?.file === undefined
+    ? undefined
+    : async () => [...lookup?.file?.rows ?? [], ...await table?.rows() ?? []];
+  const credentials = checkCredentials(own, rows, { settings, http });
   return [
     ...certificateChecks(context),
     portsCheck(context),
@@ -218,13 +243,41 @@ async function checksFor(context: Context): Promise<readonly Check[]> {
     ...(canJudge("ways out", invalid)
       ? wayChecks(settings, { mail: context.mail, timeout: REQUEST_TIMEOUT })
       : []),
+    ...(lookup === undefined ? [] : [{
+      subject: "lookup",
+      deadline: LOCAL_DEADLINE,
+      run: () => Promise.resolve(lookup.findings),
+    }]),
+    ...(credentials === undefined ? [] : [credentials]),
     ...queueChecks(context),
     ...watcherChecks(context),
     ...(trusted === undefined ? [] : [trusted]),
     ...(login.username === undefined || canJudge("login", invalid)
-      ? [checkLogin({ ...login, settings, http, mail, entries })]
+      ? [checkLogin({ ...login, ...parts, mail })]
       : []),
   ];
+}
+
+const OWN_CREDENTIALS = [
+  "CLIENT_SECRET",
+  "CLIENT_CERTIFICATE_FILEPATH",
+  "CLIENT_KEY_FILEPATH",
+  "AZURE_KEY_VAULT_CLIENT_CERT_NAME",
+  "MANAGED_IDENTITY_CLIENT_ID",
+] as const satisfies readonly SettingName[];
+
+/** So that no credential is opened by settings that are wrong. */
+function withoutCredentials(settings: Settings): Settings {
+  return { ...settings, ...Object.fromEntries(OWN_CREDENTIALS.map((name) => [name, undefined])) };
+}
+
+async function lookupFileOf(settings: Settings): Promise<LookupFileToCheck | undefined> {
+  const { LOOKUP_FILE: path, AZURE_TABLES_FORCE_USAGE: forced } = settings;
+  if (path === undefined) return undefined;
+  const { USERNAME_DELIMITER: delimiter, ALLOWED_SENDERS: allowedSenders } = settings;
+  const rules = { delimiter, allowedSenders, forced };
+  const { checkLookupFile } = await import("./lookup_file_check.ts");
+  return await checkLookupFile({ path, rules, alone: settings.AZURE_TABLES_URL === undefined });
 }
 
 function certificateChecks(context: Context): readonly Check[] {

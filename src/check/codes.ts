@@ -209,6 +209,99 @@ export const CODES = {
     "correct it with: smtp-oauth-relay lookup set ID COLUMN=VALUE",
   ),
 
+  "lookup.ok": ok("LOOKUP_FILE can be read."),
+  "lookup.unreadable": fail(
+    "LOOKUP_FILE does not exist, or cannot be read. The relay does not start.",
+    "create it ({} is a file without entries), correct the path, or let the relay's user read it",
+  ),
+  "lookup.malformed": fail(
+    "LOOKUP_FILE is not JSON of the right form, or has an id twice. The relay does not start; one that " +
+      "runs keeps the entries that it has.",
+    "correct the line; an editor that knows JSON Schema shows such mistakes",
+  ),
+  "lookup.exposed": warn(
+    "Other users of this machine may change LOOKUP_FILE, or read the hashes in it. Who may change it may " +
+      "send as anyone; a chosen password can be guessed at from its hash.",
+    "chmod 640, and give it to the relay's group",
+  ),
+  "lookup.empty": warn(
+    "LOOKUP_FILE has no entry.",
+    "create entries with: smtp-oauth-relay lookup set",
+  ),
+  "lookup.empty-forced": fail(
+    "LOOKUP_FILE has no entry, and AZURE_TABLES_FORCE_USAGE is set without a table: every login fails.",
+    "create entries with: smtp-oauth-relay lookup set",
+  ),
+  "lookup.row": warn(
+    "An entry of LOOKUP_FILE has a mistake: logins with it are refused.",
+    "correct it with: smtp-oauth-relay lookup set ID COLUMN=VALUE",
+  ),
+
+  "credential.found": ok("A certificate of the relay's own is there, and valid."),
+  "credential.ok": ok("The relay logs in to an app with a credential of its own."),
+  "credential.not-tried": skip(
+    "A credential was not tried with an app: no entry of the lookup names it, or there are too many.",
+  ),
+  "credential.unusable": fail(
+    "The relay's own certificate or key cannot be used. The relay does not start.",
+    "correct the file that the line names; docs/client_credentials.md says how to make both",
+  ),
+  "credential.unavailable": fail(
+    "A credential cannot be obtained: the key vault, the machine's identity endpoint or the file of the " +
+      "token does not provide it.",
+    "assign the identity to this machine, or correct the setting that the line names",
+  ),
+  "credential.expired": fail(
+    "The relay's own certificate has ended. Devices get 454.",
+    "make a new one, register it with each app, then replace the files",
+  ),
+  "credential.expires-soon": warn(
+    "The relay's own certificate ends within 30 days.",
+    "make a new one, register it with each app beside the old one, then replace the files",
+  ),
+  "credential.not-yet-valid": fail(
+    "The relay's own certificate is not valid yet.",
+    `wait, or ${CLOCK}: the clock may be wrong`,
+  ),
+  "credential.unset": fail(
+    "Entries of the lookup name a credential that is not set. Their devices get 454.",
+    "set it, or name another one in the entries",
+  ),
+  "credential.unregistered": fail(
+    "The certificate is not registered with an app (AADSTS700027), or has ended.",
+    "upload the certificate to the app: Entra admin center, App registrations, Certificates & secrets",
+  ),
+  "credential.untrusted": fail(
+    "The app has no federated credential for the identity (AADSTS70021, 700211 to 700213). Issuer, " +
+      "subject and audience are compared to the letter.",
+    "add a federated credential to the app: Entra admin center, App registrations, Certificates & secrets",
+  ),
+  "credential.secret": fail(
+    "CLIENT_SECRET is wrong, or has ended.",
+    "create a new secret, or, where the tenant forbids secrets, use a certificate: " +
+      "docs/devices_without_secrets.md",
+  ),
+  "credential.app": fail(
+    "An entry's app does not exist in its tenant, or is disabled.",
+    "correct tenant_id and client_id in the entry; see the app registration's overview page",
+  ),
+  "credential.time": fail(
+    "The assertion has ended, or is not valid yet, by Entra ID's clock (AADSTS700024).",
+    CLOCK,
+  ),
+  "credential.cloud": fail(
+    "The assertion is for another cloud's Entra ID (AADSTS700023).",
+    "set AZURE_CLOUD to the tenant's cloud, or correct AZURE_AUTHORITY_HOST",
+  ),
+  "credential.refused": fail(
+    "Entra ID refuses the credential for another reason.",
+    "look up the code in docs/replies.md",
+  ),
+  "credential.later": fail(
+    "Entra ID could not be asked, or has a temporary fault.",
+    LATER,
+  ),
+
   "webhook.ok": ok("The webhook's receiver answers. No event was sent to it."),
   "webhook.unreachable": warn(
     "The webhook's receiver does not answer. Mail does not depend on it; events wait.",
@@ -420,16 +513,16 @@ export const CODES = {
   "login.not-tried": skip("The login was not tried, because --username was not given."),
   "login.password-file": fail(
     "The file of --password-file cannot be read, or is empty.",
-    "name a file that contains the client secret and nothing else",
+    "name a file that contains the client secret, or the device's password, and nothing else",
   ),
   "login.username": fail("The username has no form that the relay accepts.", USERNAME),
   "login.no-table": fail(
-    "The username refers to the lookup table, but no table is configured.",
-    "set AZURE_TABLES_URL, or use a username of tenant and client",
+    "The username refers to the lookup, but neither a file nor a table is configured.",
+    "set LOOKUP_FILE or AZURE_TABLES_URL, or use a username of tenant and client",
   ),
   "login.no-entry": fail(
-    "The lookup table has no entry for this login.",
-    "correct the id, which is the entry's RowKey, or create the entry: smtp-oauth-relay lookup set",
+    "The lookup has no entry for this login.",
+    "correct the id (in a table, the entry's RowKey), or create the entry: smtp-oauth-relay lookup set",
   ),
   "login.entry-disabled": fail(
     "The login's entry in the lookup table is disabled.",
@@ -438,6 +531,18 @@ export const CODES = {
   "login.entry-malformed": fail(
     "The login's entry in the lookup table has a mistake.",
     "correct it with: smtp-oauth-relay lookup set ID COLUMN=VALUE",
+  ),
+  "login.password-wrong": fail(
+    "It is not the password of the device's entry.",
+    "enter it again; if it is lost, make a new one: smtp-oauth-relay lookup set-password ID",
+  ),
+  "login.no-password": fail(
+    "The entry has no password of the device's own, so that its id alone is no username.",
+    "make one: smtp-oauth-relay lookup set-password ID; or log in as id@lookup with the client secret",
+  ),
+  "login.own-credential": fail(
+    "The password is right, but the relay's own login to Entra ID fails.",
+    "do what the lines about credential say (smtp-oauth-relay check, or the log)",
   ),
   "login.tenant-not-allowed": fail(
     "The tenant is not in ALLOWED_TENANTS.",
@@ -461,7 +566,8 @@ export const CODES = {
   ),
   "login.secret-expired": fail(
     "The client secret has expired.",
-    "create a new secret in the app registration, and enter it in the clients",
+    "create a new secret in the app registration, and enter it in the clients; where the tenant forbids " +
+      "secrets: docs/devices_without_secrets.md",
   ),
   "login.blocked": fail(
     "A Conditional Access policy blocks the app.",

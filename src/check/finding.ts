@@ -63,7 +63,7 @@ export function identityFinding(
  * @param columns `name`, whose value only the administrator knows, or `name=value`
  */
 export function lookupCommand(
-  action: "set" | "delete",
+  action: "set" | "delete" | "set-password",
   id: string,
   ...columns: readonly string[]
 ): string {

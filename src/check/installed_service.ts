@@ -242,6 +242,7 @@ function hiddenFiles(service: Service, variables: Environment): Finding[] {
   const { aliases = [] } = SETTINGS.EXTRA_CA_CERTS_FILEPATH as Setting<unknown>;
   const names = [
     ...tls,
+    ...["CLIENT_CERTIFICATE_FILEPATH", "CLIENT_KEY_FILEPATH", "LOOKUP_FILE"],
     "EXTRA_CA_CERTS_FILEPATH",
     ...aliases,
     ...SECRETS.map((name) => `${name}_FILE`),

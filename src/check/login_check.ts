@@ -3,10 +3,12 @@
 
 import { randomUUID } from "node:crypto";
 import type { LoginFailure } from "../accounts/account.ts";
+import type { EntryFile } from "../accounts/entries.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
 import { parseUsername } from "../accounts/username.ts";
 import { realClock } from "../clock.ts";
 import type { WaitingClient } from "../delivery/delivery.ts";
+import type { OwnCredentials } from "../entra/relay_credentials.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { MessageEvent, RelayEvent } from "../observe/relay_event.ts";
 import { buildSubmissions } from "../relay/submission.ts";
@@ -33,6 +35,10 @@ export interface LoginToCheck {
   readonly mail: MailClient;
   /** The lookup table. */
   readonly entries: EntrySource | undefined;
+  /** LOOKUP_FILE. */
+  readonly file: EntryFile | undefined;
+  /** The relay's own. */
+  readonly own: OwnCredentials;
   /** Takes the ids of the messages that were sent, or may have been. */
   readonly sent: string[];
 }
@@ -70,11 +76,13 @@ export function checkLogin(parts: LoginToCheck): Check {
 async function logIn(
   username: string,
   password: Secret,
-  { test, settings, http, mail, entries, sent }: LoginToCheck,
+  { test, settings, http, mail, entries, file, own, sent }: LoginToCheck,
 ): Promise<readonly Finding[]> {
   const events: RelayEvent[] = [];
   const notify = (event: RelayEvent) => void events.push(event);
-  const { service, sentLookup } = buildSubmissions({ settings, http, mail, notify, entries });
+  const { service, sentLookup } = buildSubmissions({
+    ...{ settings, http, mail, notify, entries, file, own },
+  });
   const credentials = { mechanism: "PLAIN", username, password } as const;
   const { principal } = await service.authenticate(credentials, CLIENT);
   if (principal === undefined) {

@@ -2,6 +2,7 @@
 
 import type { LoginFailure } from "../accounts/account.ts";
 import type { Username, UsernameError } from "../accounts/username.ts";
+import { AADSTS } from "../entra/entra_errors.ts";
 import { MAIL_SEND } from "../entra/token.ts";
 import type { Code } from "./codes.ts";
 import { type Finding, finding, lookupCommand } from "./finding.ts";
@@ -30,7 +31,11 @@ const BY_CODE: Readonly<Record<string, Code>> = {
   ENTRY_DISABLED: "login.entry-disabled",
   ENTRY_MALFORMED: "login.entry-malformed",
   TENANT_NOT_ALLOWED: "login.tenant-not-allowed",
+  WRONG_PASSWORD: "login.password-wrong",
+  NO_PASSWORD_HASH: "login.no-password",
 };
+
+type Judged = Pick<LoginFailure, "type" | "code" | "detail" | "entry" | "isPasswordRight">;
 
 const MAIL_READWRITE = "Mail.ReadWrite";
 
@@ -40,12 +45,13 @@ const MAIL_READWRITE = "Mail.ReadWrite";
  * @param username that was tried, where it could be parsed
  */
 export function judgeRefusal(
-  result: Pick<LoginFailure, "type" | "code" | "detail" | "entry">,
+  result: Judged,
   username?: Username | UsernameError,
 ): Finding {
   const { type, detail, code } = result;
   const number = Number(/^AADSTS(\d+)$/.exec(code ?? "")?.[1]);
   if (type === "later") {
+    if (isOwn(result, number)) return finding("login.own-credential", detail);
     // Entra ID has responded where the code is one of its own, or an HTTP status.
     const answered = !Number.isNaN(number) || /^[a-z_]+$|^HTTP /.test(code ?? "");
     if (!answered) return finding("login.unreachable", detail);
@@ -57,6 +63,15 @@ export function judgeRefusal(
     detail,
     entryFix(result, username),
   );
+}
+
+/**
+ * Whether the relay's own login has failed, for a device whose password is right. Entra ID's number then has no
+ * other meaning than for a client's secret, but the login may succeed later.
+ */
+function isOwn({ isPasswordRight, code = "" }: Judged, number: number): boolean {
+  return isPasswordRight === true || /^(?:CREDENTIAL_UNSET|TOKEN_FILE|IDENTITY_\w+)$/.test(code) ||
+    AADSTS[number]?.temporary === false;
 }
 
 /** Statuses that do not come from Entra ID. They are permanent, unlike a 429 or 503. */
@@ -79,6 +94,9 @@ function entryFix(
   // A login by tenant and client does not give its entry's id.
   if (entry === undefined) return undefined;
   const { id, column } = entry;
+  if (code === "WRONG_PASSWORD" || code === "NO_PASSWORD_HASH") {
+    return `make a new password for the device: ${lookupCommand("set-password", id)}`;
+  }
   return column === undefined
     ? `enable it with: ${lookupCommand("set", id, "disabled=false")}`
     : `correct it with: ${lookupCommand("set", id, column)}`;

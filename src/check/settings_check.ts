@@ -3,6 +3,7 @@
 
 import { backendProblems } from "../settings/backend_settings.ts";
 import type { ExaminedSettings } from "../settings/load.ts";
+import { credentialProblems } from "../settings/credential_settings.ts";
 import { queueAccessProblems } from "../settings/queue_settings.ts";
 import { type SettingName, SETTINGS, type Settings } from "../settings/schema.ts";
 import type { Setting } from "../settings/setting.ts";
@@ -20,8 +21,18 @@ const TABLE = [
   "NO_PROXY",
 ] as const;
 
+const CREDENTIALS = [
+  "CLIENT_SECRET",
+  "CLIENT_CERTIFICATE_FILEPATH",
+  "CLIENT_KEY_FILEPATH",
+  "AZURE_KEY_VAULT_CLIENT_CERT_NAME",
+  "MANAGED_IDENTITY_CLIENT_ID",
+] as const;
+
 const LOGIN = [
   ...TABLE,
+  ...CREDENTIALS,
+  "LOOKUP_FILE",
   "AZURE_TABLES_FORCE_USAGE",
   "GRAPH_ENDPOINT",
   "USERNAME_DELIMITER",
@@ -34,6 +45,15 @@ const LOGIN = [
 /** The settings that a part of the check is about; with one of them invalid, it would judge another set-up. */
 export const NEEDS = {
   table: TABLE,
+  "lookup file": ["LOOKUP_FILE"],
+  "own credentials": [
+    ...CREDENTIALS,
+    "AZURE_KEY_VAULT_URL",
+    "AZURE_CLOUD",
+    "AZURE_AUTHORITY_HOST",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+  ],
   queue: [
     "QUEUE_URL",
     "QUEUE_CONNECTION_STRING",
@@ -93,10 +113,11 @@ export function withContradictions(
   }
   const { AZURE_TABLES_URL: table, AZURE_TABLES_CONNECTION_STRING: access } = settings;
   const lacking = table === undefined
-    ? settings.AZURE_TABLES_FORCE_USAGE
+    ? settings.AZURE_TABLES_FORCE_USAGE && settings.LOOKUP_FILE === undefined
     : table.protocol === "http:" && access === undefined;
   if (lacking) all.add("AZURE_TABLES_URL");
   const valid = (...names: SettingName[]) => !names.some((name) => invalid.has(name));
+  if (credentialProblems(settings, valid).length > 0) all.add("CLIENT_CERTIFICATE_FILEPATH");
   if (settings.DELIVERY_MODE === "queue") {
     if (settings.QUEUE_KEY === undefined) all.add("QUEUE_KEY");
     if (queueAccessProblems(settings, valid).length > 0) all.add("QUEUE_URL");

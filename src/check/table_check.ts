@@ -7,13 +7,14 @@ import {
   isTrouble,
   type TableTrouble,
 } from "../accounts/entry_source.ts";
-import { type EntryRules, entryState } from "../accounts/entry_state.ts";
+import type { EntryRules } from "../accounts/entry_state.ts";
 import { CommandError } from "../exit.ts";
 import type { HttpClient } from "../http/client.ts";
 import { openTable } from "../relay/open_lookup_table.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { Code } from "./codes.ts";
-import { type Finding, finding, identityFinding, lookupCommand } from "./finding.ts";
+import { judgeRows, stateRows } from "./entry_findings.ts";
+import { type Finding, finding, identityFinding } from "./finding.ts";
 import type { Check } from "./run.ts";
 
 export interface TableToCheck {
@@ -32,10 +33,12 @@ export interface TableOptions {
 
 /** Milliseconds for all entries of the table. */
 const TABLE_TIMEOUT = 20_000;
-/** Rows with a mistake that get a finding of their own. */
-const MAX_ROW_FINDINGS = 10;
-
-const OTHER_ID = "make an entry with another id, because no login can name this one: ";
+export interface OpenTable {
+  readonly entries: EntrySource;
+  /** All rows; none if they cannot be read. */
+  readonly rows: () => Promise<readonly Row[]>;
+  readonly run: Check["run"];
+}
 
 /**
  * Opens the table as the relay does. It sends no request before its first use.
@@ -45,7 +48,7 @@ const OTHER_ID = "make an entry with another id, because no login can name this 
 export async function openTableToCheck(
   settings: Settings,
   http: HttpClient,
-): Promise<{ readonly entries: EntrySource; readonly run: Check["run"] } | undefined> {
+): Promise<OpenTable | undefined> {
   const { AZURE_TABLES_URL: url, AZURE_TABLES_FORCE_USAGE: needed } = settings;
   const { USERNAME_DELIMITER: delimiter, ALLOWED_SENDERS: allowedSenders } = settings;
   if (url === undefined) return undefined;
@@ -53,8 +56,19 @@ export async function openTableToCheck(
     const table = await openTable(settings, http);
     if (table === undefined) return undefined;
     const rules = { delimiter, allowedSenders, forced: needed };
-    const options = { url, needed, timeout: TABLE_TIMEOUT, rules };
-    return { entries: table, run: () => checkTable(table, options) };
+    // With LOOKUP_FILE, its entries do as well.
+    const alone = needed && settings.LOOKUP_FILE === undefined;
+    const options = { url, needed: alone, timeout: TABLE_TIMEOUT, rules };
+    let listed: ReturnType<TableToCheck["list"]> | undefined;
+    const list = (timeout: number) => listed ??= table.list(timeout);
+    return {
+      entries: table,
+      async rows() {
+        const rows = await list(TABLE_TIMEOUT);
+        return isTrouble(rows) ? [] : rows;
+      },
+      run: () => checkTable({ list }, options),
+    };
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
     const detail = error.lines.join("; ");
@@ -69,6 +83,7 @@ export async function openTableToCheck(
     const none = () => Promise.resolve(trouble);
     return {
       entries: { find: none, findByClient: none },
+      rows: () => Promise.resolve([]),
       run: () => Promise.resolve([found]),
     };
   }
@@ -97,23 +112,11 @@ export async function checkTable(
       ),
     ];
   }
-  const states = rows.map((row) => ({ id: row.id, state: entryState(row, rules) }));
-  const disabled = states.filter(({ state }) => state.type === "disabled").length;
-  const mistakes = states.flatMap(({ id, state }) =>
-    state.type === "mistake" ? [{ id, ...state }] : []
-  );
-  const count = `${named} has ${rows.length} ${rows.length === 1 ? "entry" : "entries"}`;
-  const findings = [finding("table.ok", `${count}, ${disabled} of them disabled`)];
-  for (const { id, problem, column } of mistakes.slice(0, MAX_ROW_FINDINGS)) {
-    const what = `entry ${JSON.stringify(id)}: ${problem}`;
-    const fix = column === undefined
-      ? OTHER_ID + lookupCommand("delete", id)
-      : `correct it with: ${lookupCommand("set", id, column)}`;
-    findings.push(finding("table.row", what, fix));
-  }
-  const more = mistakes.length - MAX_ROW_FINDINGS;
-  if (more > 0) findings.push(finding("table.row", `${more} more entries have a mistake`));
-  return findings;
+  const states = stateRows(rows, rules);
+  return [
+    finding("table.ok", `${named} has ${states.text}`),
+    ...judgeRows("table.row", states),
+  ];
 }
 
 /** Where the error's own advice is better than the finding's. */

@@ -1,8 +1,10 @@
 // The part of `check` for trusted networks: by the relay's own code, like login_check.ts.
 
 import { readFileSync } from "node:fs";
+import type { EntryFile } from "../accounts/entries.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
 import { parseUsername } from "../accounts/username.ts";
+import type { OwnCredentials } from "../entra/relay_credentials.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { RelayEvent } from "../observe/relay_event.ts";
 import { buildSubmissions } from "../relay/submission.ts";
@@ -18,16 +20,22 @@ export interface TrustedToCheck {
   readonly http: HttpClient;
   /** The lookup table. */
   readonly entries: EntrySource | undefined;
+  /** LOOKUP_FILE. */
+  readonly file: EntryFile | undefined;
+  /** The relay's own. */
+  readonly own: OwnCredentials;
 }
 
 /** Undefined if no network is trusted. */
-export function checkTrusted({ settings, http, entries }: TrustedToCheck): Check | undefined {
+export function checkTrusted(
+  { settings, http, entries, file, own }: TrustedToCheck,
+): Check | undefined {
   const { TRUSTED_NETWORKS: networks, TRUSTED_USERNAME: username } = settings;
   const { TRUSTED_PASSWORD: password } = settings;
   if (networks === undefined || username === undefined || password === undefined) return undefined;
   const events: RelayEvent[] = [];
   const notify = (event: RelayEvent) => void events.push(event);
-  const { service } = buildSubmissions({ settings, http, notify, entries });
+  const { service } = buildSubmissions({ settings, http, notify, entries, file, own });
   return {
     subject: "trusted",
     deadline: LOGIN_DEADLINE,

@@ -1,11 +1,10 @@
-// `lookup`: reads and edits the entries of the lookup table.
+// `lookup`: reads and edits the entries of LOOKUP_FILE or of the lookup table.
 
 import process from "node:process";
-import { type Row, textOf } from "../accounts/entry.ts";
+import type { Row } from "../accounts/entry.ts";
 import { isTrouble, type TableTrouble } from "../accounts/entry_source.ts";
-import { type EntryRules, entryState } from "../accounts/entry_state.ts";
-import type { Change, LookupTable } from "../accounts/lookup_table.ts";
-import { misspelled } from "../settings/load.ts";
+import type { EntryRules } from "../accounts/entry_state.ts";
+import type { Change } from "../accounts/lookup_table.ts";
 import { environment, settingsAmong } from "../settings/environment.ts";
 import { CommandError, EXIT } from "../exit.ts";
 import {
@@ -17,22 +16,22 @@ import {
   NAMES,
   newIdProblem,
 } from "./lookup_arguments.ts";
-import { outgoingHttp } from "./outgoing.ts";
+import { entryJson, stateOf, textIn } from "./lookup_output.ts";
+import { type PasswordOptions, passwordOptions, setPassword } from "./lookup_password.ts";
+import { type OpenStore, openStore } from "./lookup_store.ts";
 import { agreed, printableText, shown, Table } from "./printed.ts";
-import { openTable } from "../relay/open_lookup_table.ts";
 
 /** Milliseconds; a table of many entries takes several requests. */
 const TIMEOUT = 60_000;
 
-export interface LookupOptions {
+export interface LookupOptions extends PasswordOptions {
   readonly json?: boolean;
   /** Deletes without asking. */
   readonly yes?: boolean;
 }
 
 /** What each action needs. */
-interface Context {
-  readonly table: LookupTable;
+interface Context extends OpenStore {
   readonly rules: EntryRules;
   readonly options: LookupOptions;
 }
@@ -50,8 +49,10 @@ export async function lookup(
       "lookup delete asks for confirmation, but there is no terminal: add --yes",
     ]);
   }
+  const wanted = passwordOptions(action, options);
   if (id !== undefined && action !== "set") checkId(id);
   const settings = settingsAmong([
+    "LOOKUP_FILE",
     "AZURE_TABLES_URL",
     "AZURE_TABLES_PARTITION_KEY",
     "AZURE_TABLES_CONNECTION_STRING",
@@ -68,17 +69,13 @@ export async function lookup(
   ], envFile);
   const { USERNAME_DELIMITER: delimiter, ALLOWED_SENDERS: allowedSenders } = settings;
   const changes = action === "set" ? changesFor(id!, assignments) : {};
-  const http = await outgoingHttp(settings);
+  const opened = await openStore(settings, environment(envFile));
   try {
-    const table = await openTable(settings, http);
-    if (table === undefined) {
-      throw new CommandError(EXIT.config, [
-        "AZURE_TABLES_URL must be set: it names the table",
-        ...misspelled(environment(envFile)),
-      ]);
-    }
     const rules = { delimiter, allowedSenders, forced: settings.AZURE_TABLES_FORCE_USAGE };
-    const context: Context = { table, rules, options };
+    const context: Context = { ...opened, rules, options };
+    if (opened.isFile && settings.AZURE_TABLES_URL !== undefined) {
+      note("these entries are in LOOKUP_FILE; logins look in the table for others");
+    }
     switch (action) {
       case "list":
         return await list(context);
@@ -88,17 +85,26 @@ export async function lookup(
         return await set(context, id!, changes);
       case "delete":
         return await remove(context, id!);
+      case "set-password": {
+        const find = async () => await found(context, id!);
+        const store = async (changes: Changes) => {
+          const change = answered(context, await opened.store.set(id!, changes, false, TIMEOUT));
+          if (change === "missing") throw missing(context, id!);
+          if (change === "conflict") throw failure(conflict(id!));
+        };
+        return await setPassword(id!, wanted, { find, store, rules, json: options.json === true });
+      }
     }
   } finally {
-    http.close();
+    opened.close();
   }
 }
 
 async function list(context: Context): Promise<string> {
-  const { table, rules, options: { json } } = context;
-  const rows = answered(context, await table.list(TIMEOUT));
+  const { store, rules, options: { json } } = context;
+  const rows = answered(context, await store.list(TIMEOUT));
   if (json) return JSON.stringify(rows.map((row) => entryJson(row, rules)), null, 2);
-  if (rows.length === 0) return "The table has no entries.";
+  if (rows.length === 0) return `The ${context.isFile ? "file" : "table"} has no entries.`;
   const names = NAMES.filter((name) => rows.some((row) => textIn(row, name) !== ""));
   return new Table().text([
     ["id", ...names, "state"],
@@ -119,11 +125,11 @@ async function get(context: Context, id: string): Promise<string> {
 }
 
 async function set(context: Context, id: string, changes: Changes): Promise<string> {
-  const { table, rules, options: { json } } = context;
+  const { store, rules, options: { json } } = context;
   // Creates an entry only where logins can use it.
-  const idProblem = rules.forced ? undefined : newIdProblem(id, rules.delimiter);
+  const idProblem = rules.forced ? undefined : newIdProblem(id, rules.delimiter, changes);
   const make = "tenant_id" in changes && "client_id" in changes && idProblem === undefined;
-  const change = answered(context, await table.set(id, changes, make, TIMEOUT));
+  const change = answered(context, await store.set(id, changes, make, TIMEOUT));
   if (change === "missing") {
     if (idProblem !== undefined) throw new CommandError(EXIT.usage, [idProblem]);
     throw failure(`there is no entry ${shown(id)}; a new one needs tenant_id and client_id`);
@@ -135,59 +141,35 @@ async function set(context: Context, id: string, changes: Changes): Promise<stri
 }
 
 async function remove(context: Context, id: string): Promise<string> {
-  const { table, options: { json, yes } } = context;
+  const { store, options: { json, yes } } = context;
   if (!yes) {
     const row = await found(context, id);
     const { from_email: from } = row.columns;
     const what = from === undefined ? "" : ` (from_email ${printableText(String(from))})`;
     if (!await agreed(`Delete entry ${shown(id)}${what}? [y/N] `)) throw failure("not deleted");
   }
-  const change = answered<Change>(context, await table.delete(id, TIMEOUT));
+  const change = answered<Change>(context, await store.delete(id, TIMEOUT));
   if (change === "missing") throw missing(context, id);
   if (change === "conflict") throw failure(conflict(id));
   return json ? JSON.stringify({ change, id }) : `Entry ${shown(id)} deleted`;
 }
 
 async function found(context: Context, id: string): Promise<Row> {
-  const row = await context.table.find(id, TIMEOUT);
+  const row = await context.store.find(id, TIMEOUT);
   if (row === undefined) throw missing(context, id);
   return answered(context, row);
 }
 
-function answered<T>({ table }: Context, answer: T | TableTrouble): T {
+function answered<T>({ place }: Context, answer: T | TableTrouble): T {
   if (typeof answer === "object" && answer !== null && isTrouble(answer)) {
     const { code, detail } = answer;
-    throw failure(`${code}: ${detail} (the table is ${table.address})`);
+    throw failure(`${code}: ${detail} (${place})`);
   }
   return answer as T;
 }
 
-// --- output ---
-
-function textIn({ columns }: Row, name: string): string {
-  const value = columns[name];
-  return textOf(value) ?? String(value);
-}
-
-/** `ok`, `disabled`, or what is wrong. */
-function stateOf(row: Row, rules: EntryRules): string {
-  const state = entryState(row, rules);
-  if (state.type === "mistake") return state.problem;
-  return state.type === "ok" && state.hint !== undefined ? `ok; ${state.hint}` : state.type;
-}
-
-function entryJson(row: Row, rules: EntryRules): Record<string, string | boolean> {
-  const state = entryState(row, rules);
-  const json: Record<string, string | boolean> = { id: row.id };
-  for (const name of NAMES) {
-    const text = textIn(row, name);
-    if (text !== "" && name !== "disabled") json[name] = text;
-  }
-  json["disabled"] = state.type === "disabled";
-  json["usable"] = state.type === "ok";
-  if (state.type === "mistake") json["problem"] = state.problem;
-  if (state.type === "ok" && state.hint !== undefined) json["hint"] = state.hint;
-  return json;
+function note(line: string): void {
+  process.stderr.write(`smtp-oauth-relay: ${line}\n`);
 }
 
 function missing({ rules: { delimiter } }: Context, id: string): CommandError {

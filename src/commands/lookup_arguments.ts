@@ -1,14 +1,14 @@
 // The command line of `lookup`: the action, the entry, and the columns of `set`.
 
 import { type ColumnName, COLUMNS } from "../accounts/entry.ts";
-import { loginIdProblem } from "../accounts/entry_state.ts";
+import { bareIdProblem, loginIdProblem } from "../accounts/entry_state.ts";
 import { tableKeyProblem } from "../accounts/entry.ts";
 import { type Delimiter, parseUsername } from "../accounts/username.ts";
 import { nearest } from "../settings/nearest.ts";
 import { CommandError, EXIT } from "../exit.ts";
 import { shown } from "./printed.ts";
 
-const ACTIONS = ["list", "get", "set", "delete"] as const;
+const ACTIONS = ["list", "get", "set", "delete", "set-password"] as const;
 export type Action = (typeof ACTIONS)[number];
 
 /** In the order of the output; `description` is for people alone. */
@@ -80,10 +80,23 @@ export function idWithin(text: string, delimiter: Delimiter): string | undefined
   return username.type === "lookup" ? username.id : undefined;
 }
 
-/** Why an entry with this id is not created: no login can name it. An existing one can be changed. */
-export function newIdProblem(id: string, delimiter: Delimiter): string | undefined {
+/** The columns of a device, whose id alone may be its username. */
+const OF_DEVICE = ["credential", "password_hash", "password_hash_next"];
+
+/**
+ * Why an entry with this id is not created: no login can name it. An existing one can be changed.
+ *
+ * @param changes the columns that it would have
+ */
+export function newIdProblem(
+  id: string,
+  delimiter: Delimiter,
+  changes: Changes = {},
+): string | undefined {
   const problem = loginIdProblem(id, delimiter);
   if (problem === undefined) return undefined;
+  const isDevice = OF_DEVICE.some((name) => changes[name] !== undefined);
+  if (isDevice && bareIdProblem(id, delimiter) === undefined) return undefined;
   const meant = idWithin(id, delimiter);
   const hint = meant === undefined ? "" : `: give the id alone, ${shown(meant)}`;
   return `${withId(id, problem)}${hint}`;

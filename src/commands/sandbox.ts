@@ -4,7 +4,7 @@
 import { isIP } from "node:net";
 import process from "node:process";
 import { shortId } from "../accounts/username.ts";
-import { selfSignedCertificate } from "../certificates/self_signed.ts";
+import { selfSignedCertificate, selfSignedClientCertificate } from "../certificates/self_signed.ts";
 import { fixedSource } from "../certificates/source.ts";
 import { currentRuntime } from "../runtime/current.ts";
 import { type Cloud, createCloud } from "../sandbox/cloud.ts";
@@ -12,6 +12,7 @@ import type { SandboxExchange } from "../sandbox/exchange/submission_server.ts";
 import type { ConnectionDetails } from "../sandbox/inbox/routes.ts";
 import { inboxRoutes } from "../sandbox/inbox/routes.ts";
 import { Inbox } from "../sandbox/inbox/store.ts";
+import { deviceRows, SANDBOX_DEVICES } from "../sandbox/devices.ts";
 import { SandboxTable } from "../sandbox/imitated_table.ts";
 import { Tracer } from "../sandbox/trace/tracer.ts";
 import { sendWelcome } from "../sandbox/welcome.ts";
@@ -33,6 +34,7 @@ import { openStatusPage } from "./status_page.ts";
 const TENANT = "11111111-1111-1111-1111-111111111111";
 const CLIENT = "22222222-2222-2222-2222-222222222222";
 const SECRET = "any-secret";
+const APP = { tenantId: TENANT, clientId: CLIENT };
 
 /** The entries of the imitated lookup table. */
 const ENTRY = {
@@ -73,6 +75,8 @@ async function sandboxWith(
   const certificates = certificate === undefined
     ? {}
     : { certificates: fixedSource("self-signed", certificate) };
+  // The relay's own, for the devices without secrets.
+  const own = await selfSignedClientCertificate();
   const http = await openHttp({ settings, log, metrics, sockets: sockets.http, optional: false });
   if (http === undefined) throw new Error("HTTP_LISTEN has been checked");
   const base = localUrl(http.addresses[0]!);
@@ -80,7 +84,8 @@ async function sandboxWith(
   const inbox = new Inbox();
   const tracer = new Tracer(settings.USERNAME_DELIMITER);
   const traceOf = (clientRequestId: string | undefined) => tracer.find(clientRequestId);
-  const cloud = createCloud({ inbox, allowedHosts: host, traceOf });
+  const entra = { app: () => ({ certificates: [own.certificate] }) };
+  const cloud = createCloud({ inbox, entra, allowedHosts: host, traceOf });
   http.mount(cloud.routes, ["/entra/", "/graph/"]);
 
   const variables = environment(envFile);
@@ -92,8 +97,9 @@ async function sandboxWith(
     http,
     replaced: {
       sockets,
-      entries: new SandboxTable([ENTRY]),
+      entries: new SandboxTable([ENTRY, ...deviceRows(APP)]),
       ...certificates,
+      clientCertificates: fixedSource("self-signed", own),
     },
     tracing: tracer,
     status: page.status,
@@ -138,7 +144,7 @@ async function listenBySmtp(
 ): Promise<Partial<Settings>> {
   const { BACKEND: names, LARGE_MESSAGES: large, SMARTHOST_URL: other } = settings;
   // Its entries may name any of them.
-  const table = settings.AZURE_TABLES_URL !== undefined;
+  const table = settings.AZURE_TABLES_URL !== undefined || settings.LOOKUP_FILE !== undefined;
   const isExchange = table || names.includes("exchange") || large === "exchange";
   const isOther = table || names.some(isSmarthost) || other !== undefined;
   if (!isExchange && !isOther) return {};
@@ -179,6 +185,7 @@ function connectionDetails({ addresses }: Relay, settings: Settings): Connection
     ...(smtps === undefined ? {} : { smtps: formatListenAddress(local(smtps)) }),
     username,
     password: SECRET,
+    devices: settings.AZURE_TABLES_URL === undefined ? SANDBOX_DEVICES : [],
     command,
   };
 }
@@ -208,6 +215,10 @@ async function welcome(
     ]),
     `Password     ${connection.password}`,
     `             (any works, but not wrong-secret, expired-secret or no-permission)`,
+    ...connection.devices.flatMap(({ username, password, sender }) => [
+      `Device       ${username} with the password ${password}`,
+      `             (no secret: sends as ${sender})`,
+    ]),
     `Inbox        ${url}/`,
   ];
   const told = settings.AUTH_MECHANISMS.includes("PLAIN")

@@ -50,7 +50,7 @@ async function serveWith(
   // Registered first: an early SIGHUP must not end the program.
   onHangup(() => {
     log.info("Checking for a new certificate", { signal: "SIGHUP" });
-    starting.then(({ relay }) => manager.reloading(() => relay.refreshCertificate()), () => {});
+    starting.then(({ relay }) => manager.reloading(() => relay.reload()), () => {});
   });
   const { relay, http, page } = await starting;
   const stopped = untilStopped(relay, output, manager, {

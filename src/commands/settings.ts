@@ -38,8 +38,6 @@ export function settings(
   const { settings, warnings } = settingsFor(envFile);
   const sources: Sources = { variables: environment(envFile), envFile: envFileOf(envFile) };
   const all = (Object.keys(SETTINGS) as SettingName[])
-    // Those without a function in this version have no value.
-    .filter((name) => (SETTINGS[name] as Setting<unknown>).missing === undefined)
     .map((name) => inForce(name, settings, sources))
     .filter(({ source }) => !changed || source !== "default");
   return { text: json ? printableJson(JSON.stringify(all, null, 2)) : tableOf(all), warnings };

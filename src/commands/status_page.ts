@@ -86,12 +86,15 @@ async function loadRoutes(
 
 function servicesOf(settings: Settings, sandbox: boolean): ServiceName[] {
   const table = settings.AZURE_TABLES_URL !== undefined || sandbox;
+  const vault = settings.TLS_SOURCE === "keyvault" ||
+    settings.AZURE_KEY_VAULT_CLIENT_CERT_NAME !== undefined;
   return [
     "Entra ID",
     ...(settings.BACKEND.includes("graph") || table ? ["Graph" as const] : []),
     ...smtpServices(settings),
+    ...(settings.LOOKUP_FILE === undefined ? [] : ["Lookup file" as const]),
     ...(table ? ["Lookup table" as const] : []),
-    ...(settings.TLS_SOURCE === "keyvault" ? ["Key Vault" as const] : []),
+    ...(vault ? ["Key Vault" as const] : []),
     ...(settings.DELIVERY_MODE === "queue" ? ["Queue" as const] : []),
     ...(settings.WEBHOOK_URL === undefined ? [] : ["Webhook" as const]),
     ...(settings.OTEL_EXPORTER_OTLP_ENDPOINT === undefined ? [] : ["Trace collector" as const]),
@@ -107,7 +110,6 @@ function smtpServices(settings: Settings): ServiceName[] {
 /** The settings in force as they would be written, without values of secrets. */
 function settingsShown({ settings, given, variables }: StatusPageOptions): SettingView[] {
   return (Object.entries(SETTINGS) as [SettingName, Setting<unknown>][])
-    .filter(([, { missing }]) => missing === undefined)
     .map(([name, { secret, standardShown }]) => {
       const changed = given.has(name) && settings[name] !== undefined;
       const value = changed

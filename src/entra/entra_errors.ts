@@ -4,8 +4,8 @@
 // asks programs to react to `error`; the AADSTS numbers say more to a person, so they are quoted.
 
 import { serviceCode } from "../service_text.ts";
-import type { CredentialName } from "./app_credentials.ts";
 import { type Reply, reply } from "../smtp/reply.ts";
+import type { CredentialName } from "./app_credentials.ts";
 
 /** AADSTS numbers have seven digits at most today. */
 const MAX_NUMBER = 1_000_000_000;
@@ -23,6 +23,11 @@ export interface EntraRefusal {
   readonly retryAfter?: number;
   /** The scope is the reason, so that a request for another one may succeed. */
   readonly ofScope?: boolean;
+  /**
+   * Entra ID has refused this credential of the relay's own: the device is not at fault, and the same
+   * request is refused until an administrator does something.
+   */
+  readonly credential?: CredentialName;
 }
 
 export interface EntraMeaning {
@@ -44,7 +49,14 @@ export const AADSTS: Readonly<Record<number, EntraMeaning>> = {
   900023: refused("the tenant id is not valid"),
   70011: refusedScope("the scope is not valid; check GRAPH_ENDPOINT and AZURE_CLOUD"),
   500011: refusedScope("Microsoft Graph is not known in this tenant; check AZURE_CLOUD"),
-  700027: refused("the client assertion's signature is not valid"),
+  700027: refused("the certificate that signs the client assertion is not the app's, or has ended"),
+  700021: refused("the client assertion is for another application"),
+  700023: refused("the client assertion is for another service; check AZURE_AUTHORITY_HOST"),
+  700024: refused("the client assertion has ended, or has not begun; compare the clocks"),
+  70021: refused("the app has no federated credential for the assertion"),
+  700211: refused("the app has no federated credential with the assertion's issuer"),
+  700212: refused("the app has no federated credential with the assertion's audience"),
+  700213: refused("the app has no federated credential with the assertion's subject"),
   53003: refused("a Conditional Access policy blocks this application"),
   530032: refused("a Conditional Access policy blocks this application"),
   50033: later("Entra ID has a temporary fault"),
@@ -123,10 +135,25 @@ export function unreachable(code: string, message: string): EntraRefusal {
   return refusal(later(`Entra ID cannot be reached (${message})`), code);
 }
 
+/** A failure of the relay's own, before Entra ID could be asked. */
+export function unasked(code: string, text: string): EntraRefusal {
+  return refusal(later(text), code);
+}
+
 /** An entry names a credential of the relay's own that is not set. The device is not at fault. */
 export function credentialUnset(name: CredentialName): EntraRefusal {
-  return refusal(later(`the relay has no credential "${name}" of its own`), "CREDENTIAL_UNSET");
+  const text = `the relay has no credential "${name}" of its own; set ${SETTINGS_OF[name]}`;
+  return unasked("CREDENTIAL_UNSET", text);
 }
+
+/** What configures each of the relay's own credentials. */
+const SETTINGS_OF: Readonly<Record<CredentialName, string>> = {
+  secret: "CLIENT_SECRET",
+  certificate: "CLIENT_CERTIFICATE_FILEPATH and CLIENT_KEY_FILEPATH, or " +
+    "AZURE_KEY_VAULT_CLIENT_CERT_NAME",
+  "managed-identity": "MANAGED_IDENTITY_CLIENT_ID",
+  "workload-identity": "AZURE_FEDERATED_TOKEN_FILE, as Kubernetes does",
+};
 
 function refusal({ temporary, text, ofScope }: EntraMeaning, code: string): EntraRefusal {
   return {

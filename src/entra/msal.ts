@@ -53,7 +53,7 @@ export async function requestToken(
   const { clock = realClock } = options;
   const fetchedAt = clock.now();
   try {
-    const application = applicationOf(app, proof, endpoint);
+    const application = applicationOf(app, proof, endpoint, endpoint.url.href);
     const result = await application.acquireTokenByClientCredential({ scopes: [options.scope] });
     if (endpoint.refused !== undefined) return refusalFor(endpoint.refused);
     if (result === null || !result.accessToken || result.expiresOn === null) {
@@ -75,16 +75,18 @@ export async function requestToken(
     if (refused !== undefined) return refusalFor(refused);
     // With a 200, MSAL quotes the part of the response that it rejects.
     const words = serviceWords(error instanceof Error ? error.message : String(error), [
-      secretIn(proof).reveal(),
+      ...endpoint.sent,
     ]);
     return unreachable("msal", words?.slice(0, 200) ?? "MSAL does not say why");
   }
 }
 
+/** @param tokenEndpoint the audience of an assertion that MSAL signs */
 function applicationOf(
   { tenantId, clientId }: App,
   proof: AppProof,
   networkClient: INetworkModule,
+  tokenEndpoint: string,
 ): ConfidentialClientApplication {
   const authority = `https://${PSEUDO_HOST}/${encodeURIComponent(tenantId)}`;
   return new ConfidentialClientApplication({
@@ -94,7 +96,7 @@ function applicationOf(
       authority,
       knownAuthorities: [PSEUDO_HOST],
       authorityMetadata: JSON.stringify({
-        token_endpoint: `${authority}/oauth2/v2.0/token`,
+        token_endpoint: tokenEndpoint,
         authorization_endpoint: `${authority}/oauth2/v2.0/authorize`,
         issuer: `${authority}/v2.0`,
         jwks_uri: `${authority}/discovery/v2.0/keys`,
@@ -134,18 +136,19 @@ function secretIn(proof: AppProof): Secret {
 /** Sends MSAL's request to a tenant's token endpoint, and remembers how it failed. */
 class TokenEndpoint implements INetworkModule {
   readonly #options: MsalOptions;
-  readonly #url: URL;
-  readonly #secret: Secret;
+  readonly url: URL;
   /** Why there is no response. */
   failure: HttpFailure | undefined;
   /** The service's error. */
   refused: EntraError | undefined;
+  /** Credentials of the request, which a response may echo. */
+  readonly sent: string[];
 
   constructor({ tenantId }: App, proof: AppProof, options: MsalOptions) {
     const base = options.authorityHost.href.replace(/(?<!\/)\/+$/, "");
     this.#options = options;
-    this.#url = new URL(`${base}/${encodeURIComponent(tenantId)}/oauth2/v2.0/token`);
-    this.#secret = secretIn(proof);
+    this.url = new URL(`${base}/${encodeURIComponent(tenantId)}/oauth2/v2.0/token`);
+    this.sent = [secretIn(proof).reveal()];
   }
 
   sendGetRequestAsync<T>(): Promise<NetworkResponse<T>> {
@@ -157,10 +160,14 @@ class TokenEndpoint implements INetworkModule {
     _url: string,
     options?: NetworkRequestOptions,
   ): Promise<NetworkResponse<T>> {
-    const body = Buffer.from(options?.body ?? "", "utf8");
+    const form = options?.body ?? "";
+    const body = Buffer.from(form, "utf8");
+    // MSAL makes it out of a certificate's key.
+    const assertion = new URLSearchParams(form).get("client_assertion");
+    if (assertion !== null) this.sent.push(assertion);
     const result = await this.#options.http.request({
       method: "POST",
-      url: this.#url,
+      url: this.url,
       headers: { ...options?.headers, Accept: "application/json" },
       body: { length: body.length, parts: () => [body] },
       timeout: this.#options.timeout,
@@ -172,7 +179,7 @@ class TokenEndpoint implements INetworkModule {
     const json = parseJson(result.body);
     if (result.status !== 200 || json === undefined) {
       this.refused = {
-        ...readEntraError(result.status, json, [this.#secret.reveal()]),
+        ...readEntraError(result.status, json, this.sent),
         retryAfter: retryAfter(result.headers, Date.now()),
       };
     }

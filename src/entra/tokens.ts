@@ -1,11 +1,13 @@
-// The token cache: a login gets a cached token only for the same tenant, client, secret and scope.
+// The token cache: a login gets a cached token only for the same tenant, client, secret (or credential of the
+// relay's own) and scope.
 
 import type { Authorization } from "../accounts/account.ts";
 import { BoundedMap } from "../bounded_map.ts";
 import { type Clock, realClock } from "../clock.ts";
 import { KeyedHash } from "../keyed_hash.ts";
-import type { App, AppCredentials } from "./app_credentials.ts";
+import type { App, AppCredentials, CredentialName } from "./app_credentials.ts";
 import type { EntraRefusal } from "./entra_errors.ts";
+import { RememberedRefusals } from "./remembered_refusals.ts";
 import { type AccessToken, MAIL_SEND, SMTP_SEND } from "./token.ts";
 
 export interface TokenSourceOptions {
@@ -30,16 +32,6 @@ const RETRY_DOUBTFUL = 60_000;
 const LONGEST_WAIT = 3_600_000;
 /** Throttled apps remembered at most. */
 const MAX_THROTTLED = 10_000;
-/**
- * Milliseconds that Entra ID is not asked again about credentials that it has refused. A device with an
- * old password that tries in a loop would otherwise get its tenant throttled (AADSTS90055), with all
- * devices in it. No longer, because a new secret takes a moment to reach all of Entra ID, and the
- * administrator who has just created it waits for that.
- */
-const REMEMBER_REFUSAL = 30_000;
-/** Refusals remembered at most; separate from tokens, so that guesses do not push these out. */
-const MAX_REFUSALS = 10_000;
-
 /** A token of one service has no role of the other. */
 const SENDING = [MAIL_SEND, SMTP_SEND];
 
@@ -60,12 +52,6 @@ interface Entry {
   refetchedAt: number;
 }
 
-interface Refusal {
-  readonly refusal: EntraRefusal;
-  /** When Entra ID refused. */
-  readonly at: number;
-}
-
 /** Entra ID's refusal for a throttled app. */
 interface Throttled {
   readonly refusal: EntraRefusal;
@@ -83,8 +69,7 @@ export class TokenSource {
   readonly #entries: BoundedMap<Entry>;
   /** The entry that a token was fetched for. */
   readonly #entryOf = new WeakMap<AccessToken, Entry>();
-  /** By login: a wrong secret is wrong for each scope. Refusals of a scope are kept by login and scope. */
-  readonly #refusals = new BoundedMap<Refusal>({ max: MAX_REFUSALS });
+  readonly #refusals: RememberedRefusals;
   /** By tenant and client: Entra ID throttles these, whatever the secret and the scope. */
   readonly #throttled = new BoundedMap<Throttled>({ max: MAX_THROTTLED });
   readonly #clock: Pick<Clock, "now">;
@@ -92,6 +77,7 @@ export class TokenSource {
   constructor(options: TokenSourceOptions) {
     this.#options = options;
     this.#clock = options.clock ?? realClock;
+    this.#refusals = new RememberedRefusals(this.#clock);
     this.#entries = new BoundedMap({ max: options.capacity ?? 10_000 });
   }
 
@@ -102,6 +88,11 @@ export class TokenSource {
       ? ["credential", credentials.credential]
       : ["secret", credentials.clientSecret.reveal()];
     return new TokenLogin(this, credentials, this.#hash.of(tenantId, clientId, ...proof));
+  }
+
+  /** One of the relay's own credentials has been renewed: what Entra ID refused with the old one is asked again. */
+  renewed(credential: CredentialName): void {
+    this.#refusals.renewed(credential);
   }
 
   /** @internal @param key of the login */
@@ -117,7 +108,7 @@ export class TokenSource {
     if (entry?.refused && entry.pending !== undefined) return entry.pending;
     if (entry !== undefined && token !== undefined && this.#fresh(entry, token)) return token;
     if (entry?.pending !== undefined) return entry.pending;
-    const refusal = this.#remembered(key, scope, mayAskAgain);
+    const refusal = this.#refusals.find([key, scoped(key, scope)], credentials, mayAskAgain);
     if (refusal !== undefined) return Promise.resolve(refusal);
     const throttled = this.#throttledNow(credentials);
     if (throttled !== undefined) {
@@ -156,6 +147,7 @@ export class TokenSource {
   ): Promise<AccessToken | EntraRefusal> {
     entry.askedAt = this.#clock.now();
     if (entry.refused) entry.refetchedAt = entry.askedAt;
+    const renewals = this.#refusals.renewalsOf(credentials);
     const result = await this.#options.request(credentials, scope);
     if (!("type" in result)) {
       entry.token = result;
@@ -177,25 +169,10 @@ export class TokenSource {
     const name = scoped(key, scope);
     if (this.#entries.peek(name) === entry) this.#entries.delete(name);
     // A temporary failure is not remembered: the next login asks again.
-    if (result.type === "refused") {
-      const at = this.#clock.now();
-      this.#refusals.set(result.ofScope ? name : key, { refusal: result, at });
+    if (result.type === "refused" || result.credential !== undefined) {
+      this.#refusals.add(result.ofScope ? name : key, result, renewals);
     }
     return result;
-  }
-
-  /** The recent refusal of the same credentials, which Entra ID would repeat. */
-  #remembered(key: string, scope: string, mayAskAgain?: () => boolean): EntraRefusal | undefined {
-    const found = this.#refusals.get(key) ?? this.#refusals.get(scoped(key, scope));
-    if (found === undefined) return undefined;
-    const age = this.#clock.now() - found.at;
-    if (age >= REMEMBER_REFUSAL && (mayAskAgain?.() ?? true)) return undefined;
-    const seconds = Math.round(age / 1000);
-    const { detail } = found.refusal;
-    return {
-      ...found.refusal,
-      detail: `${detail} (remembered: Entra ID said so ${seconds} s ago and was not asked again)`,
-    };
   }
 
   /** The refusal of a throttled app, until its Retry-After is over. */

@@ -11,7 +11,7 @@ import type { EntraRefusal } from "../entra/entra_errors.ts";
 import type { AccessToken } from "../entra/token.ts";
 import type { HttpClient, HttpFailure, HttpResponse, RequestBody } from "../http/client.ts";
 import { retryAfter } from "../retry_after.ts";
-import { reply } from "../smtp/reply.ts";
+import { reply, replyText } from "../smtp/reply.ts";
 import { classifyFailure, classifyResponse, outcomeOf, stopped } from "./graph_errors.ts";
 import { type Clock, realClock } from "../clock.ts";
 
@@ -248,8 +248,9 @@ function credentialsIn({ search }: URL, token: AccessToken | undefined): readonl
   return token === undefined ? [search.slice(1)] : [token.value.reveal()];
 }
 
-function withoutToken({ type, code, detail }: EntraRefusal): NotSent {
-  const text = `${code}: ${detail}`;
+function withoutToken({ type, code, detail, credential, reply: ofLogin }: EntraRefusal): NotSent {
+  // What an administrator does about the relay's own credential is for the log.
+  const text = credential === undefined ? `${code}: ${detail}` : replyText(ofLogin);
   return {
     type,
     reply: type === "later" ? reply(451, "4.7.0", text) : reply(550, "5.7.0", text),

@@ -7,7 +7,7 @@
 // the limit: a login that is rejected because of the limit does not prolong it. Credentials that were
 // refused are remembered, too: to try the same again is not to guess.
 
-import type { Authorization, LoginResult } from "../accounts/account.ts";
+import type { Authorization, LoginContext, LoginResult } from "../accounts/account.ts";
 import { BoundedMap } from "../bounded_map.ts";
 import type { Clock } from "../clock.ts";
 import type { Steps } from "../delivery/steps.ts";
@@ -25,17 +25,8 @@ export interface LoginGuardOptions {
   readonly rate: Rate | "off";
   /** A name for the account, the same for all spellings of a username; undefined for a malformed one. */
   accountOf(username: string): string | undefined;
-  /**
-   * The login itself.
-   *
-   * @param mayAskAgain whether Entra ID may be asked again about credentials that it has refused
-   * @param steps where it notes what takes time
-   */
-  login(
-    credentials: Credentials,
-    mayAskAgain?: () => boolean,
-    steps?: Steps,
-  ): Promise<LoginResult>;
+  /** The login itself. */
+  login(credentials: Credentials, context: LoginContext): Promise<LoginResult>;
   readonly clock: Pick<Clock, "now" | "alarm">;
 }
 
@@ -112,11 +103,11 @@ export class LoginGuard {
     steps?: Steps,
   ): Promise<LoginResult | LimitedLogin> {
     const limits = this.#limits;
-    const login = (mayAskAgain?: () => boolean) =>
-      this.#options.login(credentials, mayAskAgain, steps);
+    const client = clientKey(address);
+    const login = (more: LoginContext = {}) =>
+      this.#options.login(credentials, { client, steps, ...more });
     if (limits === undefined) return await login();
     const account = this.#options.accountOf(credentials.username);
-    const client = clientKey(address);
     const guess = { account, name: this.#nameOf(credentials, account), client };
     if (!this.#known.has(guess.name)) return await this.#guess(login, guess, limits);
     const result = await login();
@@ -148,7 +139,7 @@ export class LoginGuard {
   }
 
   async #guess(
-    login: (mayAskAgain: () => boolean) => Promise<LoginResult>,
+    login: (more: LoginContext) => Promise<LoginResult>,
     guess: Guess,
     limits: Limits,
   ): Promise<LoginResult | LimitedLogin> {
@@ -166,7 +157,7 @@ export class LoginGuard {
     if (queued === "refused" && !take(repeats, client)) return AGAIN;
     let failed = false;
     try {
-      const result = await login(() => take(questions, client));
+      const result = await login({ mayAskAgain: () => take(questions, client) });
       failed = this.#judge(result, guess, limits);
       if (failed && account !== undefined) accounts.count(account);
       return result;
@@ -187,13 +178,20 @@ export class LoginGuard {
       this.#known.delete(name);
       return refused.add(client, name);
     }
-    if (result.type !== "account") return false;
+    if (result.type !== "account") {
+      // What fails is the relay's own login for the device, which has proved its password.
+      if (result.isPasswordRight) this.#remember(name, client);
+      return false;
+    }
     const { authorization } = result;
-    if (authorization.unverified() === undefined) {
-      this.#known.set(name, true);
-      refused.delete(client, name);
-    } else this.#unverified.set(authorization, name);
+    if (authorization.unverified() === undefined) this.#remember(name, client);
+    else this.#unverified.set(authorization, name);
     return false;
+  }
+
+  #remember(name: string, client: string): void {
+    this.#known.set(name, true);
+    this.#limits?.refused.delete(client, name);
   }
 
   #failed(client: string, name: string | undefined): boolean {

@@ -3,41 +3,46 @@
 
 import { Buffer } from "node:buffer";
 
-/** Other labels, without punctuation, and TextDecoder's name for the charset. */
-const ALIASES: Readonly<Record<string, string>> = {
-  ...named("utf-8", "utf8mb3 utf8mb4 cp65001 65001 utf8n csutf8"),
-  ...named("shift_jis", "cp932 932 ibm932 windows932 cp943 cp943c ibm943 ibm943c xibm943 cp942"),
-  ...named("shift_jis", "sjiswin xmscp932 mscp932 cswindows31j windows31j mskanji sjis shiftjis"),
-  ...named("euc-jp", "eucjp xeucjp eucjpms eucjpwin cp51932 51932 ujis"),
-  ...named("iso-2022-jp", "iso2022jp iso2022jpms iso2022jp1 iso2022jp2 iso2022jp3 jis jis7"),
-  ...named("iso-2022-jp", "cp50220 cp50221 cp50222 50220 50221 50222 xwindowsiso2022jp"),
-  ...named("gbk", "cp936 936 ms936 windows936 xcp936 xmscp936 gb2312 gb231280 xgb2312"),
-  ...named("gbk", "euccn xeuccn cngb cngb231280 gb1988 cp1386 ibm1386"),
-  ...named("gb18030", "gb180302000 gb180302005 gb180302022 cp54936 54936"),
-  ...named("euc-kr", "cp949 949 ms949 windows949 xwindows949 ibm949 uhc xuhc xwindowsuhc ksc5601"),
-  ...named(
-    "euc-kr",
-    "ksc56011987 ksc56011989 ksc56011992 ksx1001 euckr xeuckr cp51949 51949 cp1363",
-  ),
-  ...named("big5", "cp950 950 ms950 windows950 xwindows950 big5 xbig5 big5eten big5hkscs cnbig5"),
-  ...named("big5", "cp951 csbig5 big5e big52003"),
-  ...named("iso-2022-kr", "iso2022kr csiso2022kr cp50225 50225"),
-  ...named("hz-gb-2312", "hzgb2312 hz cp52936 52936"),
-  ...named("utf-7", "utf7 unicode11utf7 csunicode11utf7 xunicode11utf7 unicode20utf7"),
-  ...named("utf-7", "xunicode20utf7 cp65000 65000"),
-  ...named("koi8-r", "koi8r cskoi8r koi8 cp20866 20866"),
-  ...named("koi8-u", "koi8u koi8ru cp21866 21866"),
-  ...named("macintosh", "macroman xmacroman mac xmac cp10000"),
-  ...named("x-mac-cyrillic", "maccyrillic xmaccyrillic macukrainian xmacukrainian cp10007"),
-  ...named("ibm866", "cp866 866 ibm866 dos866"),
-  ...named("ibm437", "cp437 437 ibm437 cspc8codepage437 dos437"),
-  ...named("ibm850", "cp850 850 ibm850 cspc850multilingual dos850 cp858 ibm858 ibm00858"),
-  ...named("windows-1252", "ansi"),
-  ...named("windows-874", "tis620 xtis620 cp874"),
-};
+/** TextDecoder's names of charsets, and other labels of each, without punctuation. */
+const ALIASES: readonly (readonly [charset: string, labels: string])[] = [
+  ["utf-8", "utf8mb3 utf8mb4 cp65001 65001 utf8n csutf8"],
+  ["shift_jis", "cp932 932 ibm932 windows932 cp943 cp943c ibm943 ibm943c xibm943 cp942"],
+  ["shift_jis", "sjiswin xmscp932 mscp932 cswindows31j windows31j mskanji sjis shiftjis"],
+  ["euc-jp", "eucjp xeucjp eucjpms eucjpwin cp51932 51932 ujis"],
+  ["iso-2022-jp", "iso2022jp iso2022jpms iso2022jp1 iso2022jp2 iso2022jp3 jis jis7"],
+  ["iso-2022-jp", "cp50220 cp50221 cp50222 50220 50221 50222 xwindowsiso2022jp"],
+  ["gbk", "cp936 936 ms936 windows936 xcp936 xmscp936 gb2312 gb231280 xgb2312"],
+  ["gbk", "euccn xeuccn cngb cngb231280 gb1988 cp1386 ibm1386"],
+  ["gb18030", "gb180302000 gb180302005 gb180302022 cp54936 54936"],
+  ["euc-kr", "cp949 949 ms949 windows949 xwindows949 ibm949 uhc xuhc xwindowsuhc ksc5601"],
+  ["euc-kr", "ksc56011987 ksc56011989 ksc56011992 ksx1001 euckr xeuckr cp51949 51949 cp1363"],
+  ["big5", "cp950 950 ms950 windows950 xwindows950 big5 xbig5 big5eten big5hkscs cnbig5"],
+  ["big5", "cp951 csbig5 big5e big52003"],
+  ["iso-2022-kr", "iso2022kr csiso2022kr cp50225 50225"],
+  ["hz-gb-2312", "hzgb2312 hz cp52936 52936"],
+  ["utf-7", "utf7 unicode11utf7 csunicode11utf7 xunicode11utf7 unicode20utf7"],
+  ["utf-7", "xunicode20utf7 cp65000 65000"],
+  ["koi8-r", "koi8r cskoi8r koi8 cp20866 20866"],
+  ["koi8-u", "koi8u koi8ru cp21866 21866"],
+  ["macintosh", "macroman xmacroman mac xmac cp10000"],
+  ["x-mac-cyrillic", "maccyrillic xmaccyrillic macukrainian xmacukrainian cp10007"],
+  ["ibm866", "cp866 866 ibm866 dos866"],
+  ["ibm437", "cp437 437 ibm437 cspc8codepage437 dos437"],
+  ["ibm850", "cp850 850 ibm850 cspc850multilingual dos850 cp858 ibm858 ibm00858"],
+  ["windows-1252", "ansi"],
+  ["windows-874", "tis620 xtis620 cp874"],
+];
 
-function named(charset: string, labels: string): Record<string, string> {
-  return Object.fromEntries(labels.split(" ").map((label) => [label, charset]));
+/** Charsets by their labels: made for the first label that is not ASCII's. */
+let charsets: ReadonlyMap<string, string> | undefined;
+
+function aliasedCharset(label: string): string | undefined {
+  charsets ??= new Map(
+    ALIASES.flatMap(([charset, labels]) =>
+      labels.split(" ").map((label): [string, string] => [label, charset])
+    ),
+  );
+  return charsets.get(label);
 }
 
 /** Labels that name no charset for octets over 127; their meaning must be guessed. */
@@ -49,7 +54,8 @@ export function charsetOf(label: string): string | undefined {
   const [name = ""] = /[\w.:+-]+/.exec(label.slice(0, 100).toLowerCase()) ?? [];
   if (NONE.test(name)) return undefined;
   const plain = name.replace(/[^a-z0-9]/g, "");
-  if (Object.hasOwn(ALIASES, plain)) return ALIASES[plain];
+  const aliased = aliasedCharset(plain);
+  if (aliased !== undefined) return aliased;
   const [, windows] = /^(?:x?cp|x?ms|win|windows|xwindows|ibm)?(125[0-8])$/.exec(plain) ?? [];
   if (windows !== undefined) return `windows-${windows}`;
   const [, iso] = /^(?:cs)?(?:iso|l)?[-_ ]?8859[-_ ]?(\d{1,2})(?!\d)/.exec(name) ?? [];

@@ -179,9 +179,15 @@ const PADDING = 64;
 const NOTHING = new Uint8Array();
 const BASE64 = new Int8Array(256).fill(-1);
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-for (let i = 0; i < 64; i++) BASE64[ALPHABET.charCodeAt(i)] = i;
+/** 1 for a character of base64, 2 for padding, 0 for other octets. */
+const KIND = new Uint8Array(256);
+const CHARACTERS = new TextEncoder().encode(ALPHABET);
+for (let i = 0; i < 64; i++) {
+  BASE64[CHARACTERS[i]!] = i;
+  KIND[CHARACTERS[i]!] = 1;
+}
 BASE64[EQUALS] = PADDING;
-const CHARACTERS = Uint8Array.from(ALPHABET, (character) => character.charCodeAt(0));
+KIND[EQUALS] = 2;
 
 /**
  * Decodes base64. Skips line ends and all characters outside of base64 (RFC 2045 §6.8). Decodes
@@ -243,9 +249,6 @@ function partial(bits: number, characters: number): Uint8Array {
   if (characters === 3) return Uint8Array.of(bits >> 10, bits >> 2);
   return NOTHING;
 }
-
-/** 1 for a character of base64, 2 for padding, 0 for other octets. */
-const KIND = Uint8Array.from(BASE64, (value) => value < 0 ? 0 : value < PADDING ? 1 : 2);
 
 /** How many octets {@link decodeBase64} would return. */
 export function decodedLength(octets: Iterable<Uint8Array>): number {

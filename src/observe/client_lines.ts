@@ -105,8 +105,10 @@ export class ClientLines {
   }
 
   /** A WARNING as the failures were, so that who reads of them reads of their end. */
-  recovered(source: string, message: string, fields: () => LineFields, cause: Cause): void {
-    const numbers = this.#streaks.succeeded(source);
+  recovered(source: () => string, message: string, fields: () => LineFields, cause: Cause): void {
+    // With each message; seldom has anything failed.
+    if (this.#streaks.isEmpty) return;
+    const numbers = this.#streaks.succeeded(source());
     if (numbers === undefined) return;
     this.#within(this.#summaries, "WARNING", message, { ...fields(), ...numbers }, cause);
   }

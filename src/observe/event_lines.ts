@@ -67,12 +67,14 @@ export function messageText(outcome: Outcome): string {
 export function messageFields(event: MessageEvent, addresses: boolean): LineFields {
   const { submission, principal, outcome, client, receiving, milliseconds, steps } = event;
   const { id, account, username, envelope, messageId, facts } = submission;
+  // For each message: what is not there is undefined, because that costs less than another object.
   return {
     id,
     message_id: messageId ?? MALFORMED,
-    ...clientFields(client),
-    ...(facts.trusted ? TRUSTED : {}),
-    ...usernameField(username),
+    connection: client.connection,
+    client: client.address,
+    trusted: facts.trusted,
+    username: username === "" ? undefined : quoted(username),
     ...accountFields(account, principal.authorization),
     ...senderOf(envelope.from, mailboxOf(outcome)),
     recipients: envelope.recipients.length,
@@ -80,9 +82,10 @@ export function messageFields(event: MessageEvent, addresses: boolean): LineFiel
     ms: Math.round(milliseconds),
     ms_received: Math.round(receiving),
     ...stepFields(steps),
-    ...attemptsField(outcome, steps),
+    attempts: attemptsOf(outcome, steps),
     ...outcomeFields(outcome),
-    ...tlsFields(client),
+    tls_version: client.tls?.version,
+    tls_cipher: client.tls?.cipher,
     ...(addresses ? recipientFields(envelope.recipients) : {}),
   };
 }
@@ -114,11 +117,6 @@ function stepFields(steps: readonly Step[]): LineFields {
   }
   for (const field in sums) sums[field as FieldName] = Math.round(sums[field as FieldName]!);
   return sums;
-}
-
-function attemptsField(outcome: Outcome, steps: readonly Step[]): LineFields {
-  const attempts = attemptsOf(outcome, steps);
-  return attempts === undefined ? {} : { attempts };
 }
 
 function tlsFields({ tls }: Client): LineFields {

@@ -36,6 +36,7 @@ import type {
   LimitEvent,
   LoginEvent,
   LookupEvent,
+  LookupFileEvent,
   MemoryEvent,
   MessageEvent,
   Notify,
@@ -68,6 +69,12 @@ const PROXY_HEADER = {
   foreign: "Connection closed: a PROXY header from an address that is not in " +
     "PROXY_PROTOCOL_NETWORKS",
   second: "Connection closed: a second PROXY header",
+} as const;
+
+const LOOKUP_FILE = {
+  loaded: "Lookup file loaded",
+  replaced: "Lookup file loaded again",
+  unchanged: "Lookup file unchanged",
 } as const;
 
 export interface EventLogOptions {
@@ -127,6 +134,8 @@ export class EventLog {
       case "lookupAnswered":
         // The login or the message that needed it has its own line.
         return;
+      case "lookupFile":
+        return this.#lookupFile(event);
       case "queue":
         return this.#queue(event);
       case "queueFailed":
@@ -149,7 +158,8 @@ export class EventLog {
           ...(detail === undefined ? {} : { detail }),
         });
       }
-      case "certificate": {
+      case "certificate":
+      case "clientCertificate": {
         const level = event.level.toLowerCase() as Lowercase<typeof event.level>;
         return this.#log[level](event.text, event.fields);
       }
@@ -185,7 +195,7 @@ export class EventLog {
       }
       // Their token may still be refused.
       if (result.authorization.unverified() !== undefined) return;
-      return this.#lines.recovered(loginSource(event), "Login succeeds again", fields, cause);
+      return this.#lines.recovered(() => loginSource(event), "Login succeeds again", fields, cause);
     }
     const message = result.type === "refused" ? "Login refused" : "Login deferred";
     this.#lines.failed(loginFailure(event, result), message, loginFields(event), { client });
@@ -204,7 +214,7 @@ export class EventLog {
         const { client, username, sender } = fields();
         return { client, username, sender };
       };
-      const source = messageSource(event);
+      const source = () => messageSource(event);
       return this.#lines.recovered(source, "Messages are accepted again", device, cause);
     }
     if (outcome.type === "alreadySent") return this.#lines.write("INFO", text, fields(), cause);
@@ -307,6 +317,33 @@ export class EventLog {
     }
   }
 
+  #lookupFile({ report, recovered }: LookupFileEvent): void {
+    const log = this.#log;
+    if (report.type === "exposed") {
+      const text = report.to === "write"
+        ? "Lookup file can be changed by every user of this machine"
+        : "Lookup file has passwords' hashes and can be read by every user of this machine";
+      return log.warning(text, { mode: report.mode.toString(8).padStart(4, "0") });
+    }
+    const { entries } = report;
+    if (report.type === "kept") {
+      const { reason } = report;
+      return log.warning("Lookup file rejected, keeping the entries from before", {
+        reason,
+        entries,
+      });
+    }
+    const level = recovered ? "warning" : "info";
+    log[level](LOOKUP_FILE[report.type], { entries });
+    const { count, named } = report.unusable;
+    if (report.type === "unchanged" || count === 0) return;
+    const problems = named.map(({ id, problem }) => `${JSON.stringify(id)}: ${problem}`);
+    log.warning("Lookup file has entries with mistakes, whose logins are refused", {
+      entries: count,
+      detail: problems,
+    });
+  }
+
   /** What becomes of a message is always written; during an outage, one line a minute for a mailbox. */
   #queue(event: QueueEvent): void {
     const { change, message: { record } } = event;
@@ -320,7 +357,7 @@ export class EventLog {
       this.#log.info(text, fields);
       const { username, sender } = fields;
       const device = () => ({ username, sender });
-      const source = queueSource(event);
+      const source = () => queueSource(event);
       return this.#lines.recovered(source, "Queued messages are sent again", device, cause);
     }
     const mailbox = record === undefined

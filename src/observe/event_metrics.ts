@@ -48,6 +48,12 @@ export function eventMetrics(metrics: Metrics, now: () => number = Date.now): No
         return metrics.count("backend_outages", { backend: event.backend });
       case "lookupFailed":
         return metrics.count("lookup_failures", {});
+      case "lookupFile": {
+        const { report: { type } } = event;
+        if (type === "kept") return metrics.count("lookup_file_loads", { result: "failed" });
+        if (type !== "loaded" && type !== "replaced") return;
+        return metrics.count("lookup_file_loads", { result: "loaded" });
+      }
       case "limit":
         return metrics.count("limit_hits", { setting: event.setting });
       case "memory":
@@ -173,21 +179,21 @@ class EventCounter {
   ): void {
     const metrics = this.#metrics;
     metrics.set("last_success_timestamp_seconds", { backend }, this.#now() / 1000);
-    const own = domainOf(mailbox);
     let external = 0;
-    for (const recipient of recipients) {
-      const domain = domainOf(recipient);
-      // Without a domain, it is in the sender's.
-      if (domain !== "" && domain !== own) external++;
-    }
+    for (const recipient of recipients) if (!isOfDomain(recipient, mailbox)) external++;
     if (external === 0) return;
     metrics.count("external_recipients", { tenant: this.#tenants.of(tenantId) }, external);
   }
 }
 
-function domainOf(address: string): string {
-  const at = address.lastIndexOf("@");
-  return at < 0 ? "" : address.slice(at + 1).toLowerCase();
+/** Whether an address has another one's domain. Without one, it is in the sender's. */
+function isOfDomain(address: string, other: string): boolean {
+  const at = address.lastIndexOf("@") + 1;
+  const otherAt = other.lastIndexOf("@") + 1;
+  if (at === 0 || at === address.length) return true;
+  // Most that differ have another length, which costs no copy.
+  if (otherAt === 0 || address.length - at !== other.length - otherAt) return false;
+  return address.slice(at).toLowerCase() === other.slice(otherAt).toLowerCase();
 }
 
 const STATUS_CLASSES = ["2xx", "3xx", "4xx", "5xx"] as const;

@@ -69,6 +69,11 @@ export class FailureStreaks<Line extends FailureLine = FailureLine> {
     this.#options = options;
   }
 
+  /** Whether nothing fails. */
+  get isEmpty(): boolean {
+    return this.#sources.size === 0;
+  }
+
   /**
    * A failure. If it is to have its line, that gets the returned numbers, if any.
    *
@@ -108,7 +113,6 @@ export class FailureStreaks<Line extends FailureLine = FailureLine> {
 
   /** @returns the numbers, if failures of the source were summed up */
   succeeded(source: string): FailureNumbers | undefined {
-    if (this.#sources.size === 0) return undefined;
     const ways = this.#sources.get(source);
     if (ways === undefined) return undefined;
     this.#sources.delete(source);

@@ -18,11 +18,9 @@ export class BoundedTexts {
   constructor(readonly texts: readonly string[]) {}
 }
 
-/** The fields, ready to be written as JSON. */
-export function loggable(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const plain: Record<string, unknown> = {};
-  for (const name in fields) plain[name] = plainValue(fields[name], MAX_DEPTH);
-  return plain;
+/** A field, ready to be written as JSON; undefined if it has no form there. */
+export function loggable(value: unknown): unknown {
+  return plainValue(value, MAX_DEPTH);
 }
 
 /** The text, cut to the length for a log line, and without what looks like a secret. */

@@ -1,5 +1,7 @@
 // The gauges of `/metrics`: values that go up and down. Most are measured on each request.
 
+import type { LabelValues } from "./exposition.ts";
+
 /** Each gauge with its help text and its labels. */
 export const GAUGES = {
   open_connections: { help: "SMTP connections that are open.", labels: [] },
@@ -35,9 +37,23 @@ export const GAUGES = {
     help: "Time since the relay gave up the oldest dead message; 0 without dead messages.",
     labels: [],
   },
+  lookup_file_entries: {
+    help: "Entries of LOOKUP_FILE that are in use; left out without one.",
+    labels: [],
+  },
+  lookup_file_usable: {
+    help: "1 if LOOKUP_FILE as it is now is in use, 0 while the entries before stay because of a " +
+      "mistake in it; left out without one.",
+    labels: [],
+  },
   certificate_expires_timestamp_seconds: {
     help: "When the TLS certificate in use expires, in Unix time; left out if TLS is off.",
     labels: [],
+  },
+  client_credential_expires_timestamp_seconds: {
+    help:
+      "When the relay's own certificate for Entra ID expires, in Unix time; left out without one.",
+    labels: ["credential"],
   },
   last_success_timestamp_seconds: {
     help: "When a back end last accepted a message, in Unix time; 0 if it has not since the start.",
@@ -60,9 +76,11 @@ interface GaugeKind {
 
 export type GaugeName = keyof typeof GAUGES;
 
-/** A gauge without labels, measured on each request. */
+/** A gauge that is measured on each request. */
 export interface Gauge {
   readonly name: GaugeName;
+  /** Left out where it has none. */
+  readonly labels?: LabelValues;
   /** Undefined if there is none at present. */
   value(): number | undefined;
 }

@@ -2,12 +2,16 @@
 // lines that wait are bounded; further ones are dropped and counted.
 
 import { Buffer } from "node:buffer";
+import { type Clock, realClock } from "../clock.ts";
 
 export interface LineWriterOptions {
   /** Writes octets; resolves with how many of them. Rejects with an Error that has a `code`. */
   write(octets: Uint8Array): Promise<number>;
   /** Characters of lines that wait. */
   readonly capacity?: number;
+  /** Milliseconds from one write to the next: lines that come meanwhile are written together. */
+  readonly interval?: number;
+  readonly clock?: Pick<Clock, "now" | "sleep">;
   /** Called for each dropped line. */
   dropped?(): void;
   /**
@@ -26,6 +30,8 @@ const RETRY = 50;
 export class LineWriter {
   readonly #options: LineWriterOptions;
   readonly #capacity: number;
+  readonly #interval: number;
+  readonly #clock: Pick<Clock, "now" | "sleep">;
   /** Whole lines, the oldest first. */
   #waiting: string[] = [];
   /** Characters in them. */
@@ -34,10 +40,18 @@ export class LineWriter {
   #lost = 0;
   /** Settles when all lines are written; undefined if none wait. */
   #writing: Promise<void> | undefined;
+  /** When the last write began. */
+  #wroteAt = -Infinity;
+  /** Ends the pause before the next write. */
+  #pause: AbortController | undefined;
+  /** Calls of `flush` that have not returned. */
+  #flushing = 0;
 
   constructor(options: LineWriterOptions) {
     this.#options = options;
     this.#capacity = options.capacity ?? CAPACITY;
+    this.#interval = options.interval ?? 0;
+    this.#clock = options.clock ?? realClock;
   }
 
   /** @param line with its line end */
@@ -48,6 +62,7 @@ export class LineWriter {
     if (refused || this.#size + line.length > this.#capacity) return this.#drop(1);
     this.#waiting.push(line);
     this.#size += line.length;
+    if (this.#size >= BATCH) this.#pause?.abort();
     this.#writing ??= this.#writeAll();
   }
 
@@ -60,9 +75,12 @@ export class LineWriter {
   async flush(milliseconds: number): Promise<boolean> {
     const { promise: late, resolve } = Promise.withResolvers<boolean>();
     const timer = setTimeout(() => resolve(false), milliseconds);
+    this.#flushing++;
+    this.#pause?.abort();
     try {
       return await Promise.race([this.#written(), late]);
     } finally {
+      this.#flushing--;
       clearTimeout(timer);
     }
   }
@@ -87,6 +105,9 @@ export class LineWriter {
   async #writeAll(): Promise<void> {
     let works = false;
     while (this.#waiting.length > 0) {
+      const wait = this.#wroteAt + this.#interval - this.#clock.now();
+      if (wait > 0) await this.#gather(wait);
+      this.#wroteAt = this.#clock.now();
       const batch = this.#nextBatch();
       if (works) this.#tellLost();
       const left = await this.#writeBatch(Buffer.from(batch.join(""), "utf8"));
@@ -95,6 +116,14 @@ export class LineWriter {
       else this.#drop(linesIn(left));
     }
     this.#writing = undefined;
+  }
+
+  /** Lets more lines come, unless there are enough for a write, or a flush waits for them. */
+  async #gather(milliseconds: number): Promise<void> {
+    if (this.#size >= BATCH || this.#flushing > 0) return;
+    this.#pause = new AbortController();
+    await this.#clock.sleep(milliseconds, this.#pause.signal);
+    this.#pause = undefined;
   }
 
   #nextBatch(): string[] {

@@ -53,7 +53,7 @@ export function createLog({ level: lowest, format, journal, write }: LogOptions)
       if (!enabled(level)) return;
       const start = journal ? PRIORITIES[level] : "";
       const time = journal ? "" : new Date().toISOString();
-      write(`${start}${line(time, level, shortened(message), loggable(fields))}\n`);
+      write(`${start}${line(time, level, shortened(message), fields)}\n`);
     };
   };
   return {
@@ -66,7 +66,10 @@ export function createLog({ level: lowest, format, journal, write }: LogOptions)
   };
 }
 
-/** @param time "" if the line has none */
+/**
+ * @param time "" if the line has none
+ * @param fields as they were given: `loggable` bounds each
+ */
 type Line = (time: string, level: LogLevel, message: string, fields: LogFields) => string;
 
 function jsonLine(journal = false): Line {
@@ -83,7 +86,9 @@ function jsonLine(journal = false): Line {
   }, { write: (line) => void (json = line.trimEnd()) });
   return (time, level, message, fields) => {
     now = time;
-    logger[level.toLowerCase() as Lowercase<LogLevel>](fields, message);
+    const plain: Record<string, unknown> = {};
+    for (const name in fields) plain[name] = loggable(fields[name]);
+    logger[level.toLowerCase() as Lowercase<LogLevel>](plain, message);
     return inLine(json);
   };
 }
@@ -92,7 +97,7 @@ function jsonLine(journal = false): Line {
 const textLine: Line = (time, level, message, fields) => {
   let line = `${time === "" ? "" : `${time} `}${level} ${inLine(message)}`;
   for (const key in fields) {
-    const value = fields[key];
+    const value = loggable(fields[key]);
     if (value !== undefined) line += ` ${key}=${fieldValue(value)}`;
   }
   return line;
@@ -100,6 +105,7 @@ const textLine: Line = (time, level, message, fields) => {
 
 /** Bare if that is clear, else a JSON string: no value can begin a new line or a new field. */
 function fieldValue(value: unknown): string {
+  if (typeof value === "boolean" || Number.isFinite(value)) return String(value);
   const text = typeof value === "string"
     ? value
     : isTexts(value)
@@ -112,11 +118,14 @@ function isTexts(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.every((one) => typeof one === "string");
 }
 
+const PRINTABLE = /^[\x20-\x7e]*$/;
+
 /**
  * Escapes control characters, and characters that are invisible on a terminal or move text there.
  * JSON keeps its meaning, because they occur only in its strings.
  */
 function inLine(text: string): string {
+  if (PRINTABLE.test(text)) return text;
   return text.replace(
     // deno-lint-ignore no-control-regex -- finds control characters
     /[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g,

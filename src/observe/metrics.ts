@@ -124,6 +124,12 @@ export const COUNTERS = {
     labels: [],
     known: [[]],
   },
+  lookup_file_loads: {
+    help:
+      "Contents of LOOKUP_FILE that were loaded, or failed to be: then the entries before stay.",
+    labels: ["result"],
+    known: each("loaded", "failed"),
+  },
   refusals: {
     help: "Commands for logins and messages that the relay itself refused.",
     labels: ["command", "code"],
@@ -293,9 +299,9 @@ export class Metrics {
         samples: values.values(),
       };
     }
-    for (const { name, value: measure } of this.#gauges) {
+    for (const { name, labels = {}, value: measure } of this.#gauges) {
       const value = measure();
-      const samples = value === undefined ? [] : [{ labels: {}, value }];
+      const samples = value === undefined ? [] : [{ labels, value }];
       yield { name: PREFIX + name, type: "gauge", help: GAUGES[name].help, samples };
     }
     for (const read of this.#collectors) yield* read();
@@ -330,6 +336,8 @@ function entriesOf<Name extends string, Value>(
 }
 
 function keyOf(names: readonly string[], labels: LabelValues): string {
+  // Most have one label, and its text is a key that need not be made.
+  if (names.length === 1) return labels[names[0]!]!;
   let key = "";
   for (const name of names) key += labels[name] + "\0";
   return key;

@@ -4,10 +4,11 @@
 /** Each word, and what it stands for. */
 export const REASONS = {
   secret_expired: "the client secret has expired",
-  secret_wrong: "the client secret is wrong or missing",
+  secret_wrong: "the client secret, or the device's own password, is wrong or missing",
   app: "Entra ID does not know the app, or it is disabled",
   tenant: "Entra ID does not know the tenant",
   conditional_access: "a Conditional Access policy blocks the app",
+  own_credential: "the relay's own credential for Entra ID is unset, ended or refused",
   login: "any other refusal by Entra ID, or of the token or the login by the mail service",
   token: "the client's own token (XOAUTH2, OAUTHBEARER) cannot be used",
   malformed: "the username or the password has no valid form",
@@ -40,19 +41,29 @@ const BY_CODE: ReadonlyMap<string, Reason> = new Map(
   Object.entries(
     {
       secret_expired: ["AADSTS7000222"],
-      secret_wrong: ["AADSTS7000215", "AADSTS7000218"],
+      secret_wrong: ["AADSTS7000215", "AADSTS7000218", "WRONG_PASSWORD"],
       app: ["AADSTS700016", "AADSTS700011", "AADSTS70001", "AADSTS7000112"],
       tenant: ["AADSTS90002", "AADSTS900023"],
       conditional_access: ["AADSTS53003", "AADSTS530032"],
-      login: [
-        "SMTP_NO_AUTH",
-        "SMTP 530",
-        "InvalidAuthenticationToken",
-        "HTTP 401",
-        "no_token",
-        "msal",
+      own_credential: [
+        ...["CREDENTIAL_UNSET", "NO_CREDENTIAL", "TOKEN_FILE", "IDENTITY_ANSWER", "AADSTS700021"],
+        ...["AADSTS700023", "AADSTS700024", "AADSTS700027", "AADSTS70021", "AADSTS700211"],
+        ...["AADSTS700212", "AADSTS700213"],
       ],
-      entry: ["NO_ENTRY", "LOOKUP_ENTRY", "NO_TABLE", "BACKEND_UNSET"],
+      login: [
+        ...[
+          "SMTP_NO_AUTH",
+          "SMTP 530",
+          "InvalidAuthenticationToken",
+          "HTTP 401",
+          "no_token",
+          "msal",
+        ],
+      ],
+      entry: [
+        ...["NO_ENTRY", "LOOKUP_ENTRY", "NO_TABLE", "ENTRY_DISABLED", "ENTRY_MALFORMED"],
+        ...["NO_PASSWORD_HASH", "NO_CREDENTIAL", "BACKEND_UNSET"],
+      ],
       lookup: [
         ...["TableNotFound", "TableBeingDeleted", "AuthenticationFailed", "AuthorizationFailure"],
         ...["AuthorizationPermissionMismatch", "InsufficientAccountPermissions"],
@@ -94,7 +105,7 @@ const BY_CODE: ReadonlyMap<string, Reason> = new Map(
       ],
       limit: [
         ...["MESSAGE_RATE_LIMIT", "OVER_SHARE", "HEADER_TOO_LARGE", "MIME_TOO_DEEP"],
-        "MIME_TOO_MANY_PARTS",
+        ...["MIME_TOO_MANY_PARTS", "LOGINS_CROWDED"],
       ],
       quota: ["ErrorQuotaExceeded", "ErrorSubmissionQuotaExceeded"],
       throttled: [
@@ -131,6 +142,7 @@ const BY_FORM: readonly (readonly [RegExp, Reason])[] = [
   [/^SMTP /, "service"],
   [/^HTTP 5/, "service"],
   [/^(?:AADSTS|invalid_|unauthorized_)/, "login"],
+  [/^IDENTITY_/, "own_credential"],
   [/^TOKEN_/, "token"],
   [/^SQLITE_|^E(?:ROFS|ACCES|IO|NOSPC|DQUOT|NOENT|PERM|MFILE|NFILE)$/, "store"],
   // Of the network, of a proxy, and OpenSSL's on a certificate.

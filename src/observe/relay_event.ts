@@ -3,6 +3,7 @@
 
 import type { Account, LoginFailure } from "../accounts/account.ts";
 import type { TableTrouble } from "../accounts/entry_source.ts";
+import type { LookupFileReport } from "../accounts/lookup_file.ts";
 import type { BackendName } from "../backend_name.ts";
 import type { Outcome, Submission } from "../delivery/delivery.ts";
 import type { Step } from "../delivery/steps.ts";
@@ -25,7 +26,9 @@ export type RelayEvent =
   | MemoryEvent
   | TokenEvent
   | LookupEvent
+  | LookupFileEvent
   | CertificateEvent
+  | ClientCertificateEvent
   | QueueEvent
   | QueueStoreEvent
   | QueueAdministeredEvent
@@ -136,6 +139,14 @@ export type LookupEvent =
   | { readonly type: "lookupFailed"; readonly trouble: TableTrouble; readonly served: boolean }
   | { readonly type: "lookupRecovered" };
 
+/** LOOKUP_FILE was loaded, or looked at without effect. */
+export interface LookupFileEvent {
+  readonly type: "lookupFile";
+  readonly report: LookupFileReport;
+  /** It can be used again, which it could not before. */
+  readonly recovered: boolean;
+}
+
 /** The relay has read its certificate, could not, or its dates need attention. */
 export interface CertificateEvent {
   readonly type: "certificate";
@@ -147,6 +158,11 @@ export interface CertificateEvent {
   /** Source, dates and reason. */
   readonly fields: Readonly<Record<string, unknown>>;
 }
+
+/** The same of the certificate that the relay logs in to Entra ID with. */
+export type ClientCertificateEvent = Omit<CertificateEvent, "type"> & {
+  readonly type: "clientCertificate";
+};
 
 /** What became of a queued message in a try to send it, or instead of one. */
 export interface QueueEvent {

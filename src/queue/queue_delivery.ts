@@ -18,8 +18,8 @@ export interface QueueDeliveryOptions {
   readonly direct: Delivery;
   /** What can log in again for a login; undefined if nothing can. */
   credentialOf(authorization: Authorization): StoredCredential | undefined;
-  /** Called after each message that is queued. */
-  added(): void;
+  /** Called after each message that is queued, with its mailbox as in the store. */
+  added(mailbox: string): void;
 }
 
 export class QueueDelivery implements Delivery {
@@ -30,15 +30,16 @@ export class QueueDelivery implements Delivery {
   }
 
   async deliver(submission: Submission, attempt: Attempt): Promise<Outcome> {
-    const { direct, credentialOf, room, added } = this.#options;
+    const { direct, sealer, credentialOf, room, added } = this.#options;
     const credential = credentialOf(attempt.authorization);
     if (credential === undefined) return await direct.deliver(submission, attempt);
-    const account = accountName(this.#options.sealer, submission.account);
+    const account = accountName(sealer, submission.account);
+    const mailbox = mailboxName(sealer, submission.account, submission.envelope.from);
     const admitted = await room.admit(lengthOf(submission.content), account);
     if (typeof admitted !== "function") return admitted;
     try {
       const stored = attempt.steps?.begin("store");
-      await this.#add(submission, credential);
+      await this.#add(submission, account, mailbox, credential);
       stored?.();
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
@@ -46,11 +47,17 @@ export class QueueDelivery implements Delivery {
     } finally {
       admitted();
     }
-    added();
+    added(mailbox);
     return { type: "queued", reply: reply(250, "2.0.0", `OK: queued as ${submission.id}`) };
   }
 
-  #add(submission: Submission, credential: StoredCredential): Promise<void> {
+  /** @param owner the account's name, as in the store */
+  #add(
+    submission: Submission,
+    owner: string,
+    mailbox: string,
+    credential: StoredCredential,
+  ): Promise<void> {
     const { store, sealer } = this.#options;
     const { id, account, username, envelope, messageId, content, facts } = submission;
     const { client, connection, receivedAt } = submission;
@@ -69,8 +76,8 @@ export class QueueDelivery implements Delivery {
       id,
       receivedAt,
       size: lengthOf(content),
-      mailbox: mailboxName(sealer, account, envelope.from),
-      account: accountName(sealer, account),
+      mailbox,
+      account: owner,
       connection: sealer.hash("connection", connection),
       record,
       sealedSize: sealer.sealedSize(content),

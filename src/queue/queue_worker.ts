@@ -67,8 +67,14 @@ export class QueueWorker {
     this.#loop ??= this.#run();
   }
 
-  /** There may be a message to be sent. */
-  wake(): void {
+  /**
+   * There may be a message to be sent.
+   *
+   * @param mailbox of a message that has just come; left out if others may be due
+   */
+  wake(mailbox?: string): void {
+    // To ask the store costs as much as to store the next message, which would wait for it.
+    if (mailbox !== undefined && this.#mustWait(mailbox)) return;
     this.#isDue = true;
     this.#wake?.();
   }
@@ -131,13 +137,19 @@ export class QueueWorker {
 
   /** The mailboxes of which no more messages may be tried now. */
   #busy(): Set<string> {
-    const { mailbox: most } = this.#options.limits;
-    const { failing } = this.#trouble;
     const busy = new Set<string>();
-    for (const [mailbox, count] of this.#active) {
-      if (count >= (failing.has(mailbox) ? 1 : most)) busy.add(mailbox);
-    }
+    for (const mailbox of this.#active.keys()) if (this.#isBusy(mailbox)) busy.add(mailbox);
     return busy;
+  }
+
+  #isBusy(mailbox: string): boolean {
+    const most = this.#trouble.failing.has(mailbox) ? 1 : this.#options.limits.mailbox;
+    return (this.#active.get(mailbox) ?? 0) >= most;
+  }
+
+  /** Whether no message of the mailbox would be taken now. The end of its tries, or a poll, comes later. */
+  #mustWait(mailbox: string): boolean {
+    return this.#trouble.rest(mailbox) > 0 || this.#isBusy(mailbox);
   }
 
   #wait(): Promise<void> {

@@ -69,6 +69,12 @@ export class Trouble {
     return this.#failures;
   }
 
+  /** Milliseconds for which a mailbox is still left alone, beside those of the back end. */
+  rest(mailbox: string): number {
+    const failures = this.#failures.get(mailbox);
+    return failures === undefined ? 0 : Math.max(0, failures.until - this.#clock.now());
+  }
+
   /** A message of the account is tried. */
   tried(account: string): void {
     this.#others.seen(account);

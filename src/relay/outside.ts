@@ -1,10 +1,11 @@
-// Prepares what the relay needs from outside of the program: authorities to trust, proxy,
-// certificate.
+// Prepares what the relay needs from outside of the program: authorities to trust, proxy, certificate, and
+// its own credentials towards Entra ID.
 
 import { readAuthorities } from "../certificates/authorities.ts";
 import { CertificateError, CertificateUnavailable } from "../certificates/certificate.ts";
 import { CertificateManager } from "../certificates/certificate_manager.ts";
 import type { CertificateSource } from "../certificates/source.ts";
+import type { CredentialName } from "../entra/app_credentials.ts";
 import { CommandError, EXIT, type ExitStatus } from "../exit.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { LevelLog } from "../observe/log.ts";
@@ -16,6 +17,7 @@ import { certificateSource } from "./certificate_source.ts";
 import type { MailClient } from "../smtp_client/mail_client.ts";
 import { outgoingClient, proxyIn } from "./http_client.ts";
 import { mailClient } from "./mail_client.ts";
+import { type OpenCredentials, openCredentials } from "./relay_credentials.ts";
 
 export interface Outside {
   /** The client of all outgoing requests. */
@@ -24,6 +26,7 @@ export interface Outside {
   readonly mail: MailClient;
   /** Undefined if TLS is off. */
   readonly tls: CertificateManager | undefined;
+  readonly own: OpenCredentials;
 }
 
 export interface OutsideParts {
@@ -33,6 +36,10 @@ export interface OutsideParts {
   readonly runtime: Runtime;
   /** Replaces the certificate of the settings, unless TLS is off. */
   readonly certificates: CertificateSource | undefined;
+  /** Replaces the relay's own certificate for Entra ID of the settings. */
+  readonly clientCertificates?: CertificateSource | undefined;
+  /** Called when one of the relay's own credentials has been renewed. */
+  readonly renewed?: (name: CredentialName) => void;
 }
 
 /** @throws CommandError with all problems at once; nothing stays open then */
@@ -44,6 +51,10 @@ export async function openOutside(parts: OutsideParts): Promise<Outside> {
     if (!(error instanceof CertificateError)) throw error;
     problems.push(...error.lines);
     if (!(error instanceof CertificateUnavailable)) status = EXIT.config;
+  };
+  const noteOr = (error: unknown, close: () => void) => {
+    if (!(error instanceof CertificateError)) close();
+    note(error);
   };
   let authorities: readonly string[] = [];
   try {
@@ -63,10 +74,31 @@ export async function openOutside(parts: OutsideParts): Promise<Outside> {
       tls = await CertificateManager.open({ source, settings, runtime, notify });
     }
   } catch (error) {
-    client.close();
-    note(error);
+    noteOr(error, () => client.close());
   }
-  if (problems.length === 0) return { tls, client, mail: mailClient(settings, authorities) };
+  let own: OpenCredentials | undefined;
+  try {
+    const { clientCertificates, renewed = () => {} } = parts;
+    // No vault without the authorities, as above.
+    if (problems.length === 0 || settings.AZURE_KEY_VAULT_CLIENT_CERT_NAME === undefined) {
+      own = await openCredentials({
+        settings,
+        http: client,
+        notify,
+        renewed,
+        certificates: clientCertificates,
+      });
+    }
+  } catch (error) {
+    noteOr(error, () => {
+      tls?.close();
+      client.close();
+    });
+  }
+  if (problems.length === 0 && own !== undefined) {
+    return { tls, own, client, mail: mailClient(settings, authorities) };
+  }
+  own?.credentials.close();
   tls?.close();
   client.close();
   throw new CommandError(status, problems);

@@ -1,5 +1,6 @@
 // Opens the durable queue of the settings for a relay (DELIVERY_MODE=queue), and builds what works on it.
 
+import { setImmediate } from "node:timers";
 import type { Account, Authorization } from "../accounts/account.ts";
 import type { Accounts } from "../accounts/accounts.ts";
 import type { SenderRules } from "../accounts/senders.ts";
@@ -174,7 +175,8 @@ export class RelayQueue {
       room,
       direct: backend,
       credentialOf: storedCredential,
-      added: () => worker.wake(),
+      // The client's reply goes out first.
+      added: (mailbox) => void setImmediate(() => worker.wake(mailbox)),
     });
     // What is not queued needs no room.
     const mailRefusal = (login: Authorization, account: Account) =>

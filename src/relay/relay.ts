@@ -5,10 +5,12 @@ import { SMTP_SERVICES } from "../backend_name.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
 import type { TableState } from "../accounts/lookup_cache.ts";
 import { shownUsername } from "../accounts/shown_username.ts";
+import type { LookupFile } from "../accounts/lookup_file.ts";
 import type { LookupTable } from "../accounts/lookup_table.ts";
 import type { CertificateManager } from "../certificates/certificate_manager.ts";
 import type { CertificateSource } from "../certificates/source.ts";
 import { type Clock, realClock } from "../clock.ts";
+import type { TokenSource } from "../entra/tokens.ts";
 import { CommandError, EXIT } from "../exit.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { HttpService, PartState } from "../observe/http.ts";
@@ -17,6 +19,7 @@ import { Metrics } from "../observe/metrics.ts";
 import type { Notify, RelayEvent } from "../observe/relay_event.ts";
 import { currentRuntime } from "../runtime/current.ts";
 import type { SmtpServer } from "../server/server.ts";
+import { WorkMemory } from "../server/work_memory.ts";
 import { formatListenAddress } from "../settings/listen_address.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { SessionObserver } from "../smtp/observer.ts";
@@ -27,10 +30,11 @@ import type { Client, SubmissionService } from "../submission/submission_service
 import { type HandedOverSockets, NO_SOCKETS } from "../systemd/sockets.ts";
 import type { RelayState } from "../systemd/status.ts";
 import { openListeners } from "./listeners.ts";
+import { openLookupFile } from "./open_lookup_file.ts";
 import { openTable } from "./open_lookup_table.ts";
 import { openOutside } from "./outside.ts";
 import { measureProcess } from "./process_metrics.ts";
-import { listenSmtp, type SmtpAddresses, smtpServer } from "./smtp.ts";
+import { listenSmtp, memoryFor, type SmtpAddresses, smtpServer } from "./smtp.ts";
 import { buildSubmissions, type Submissions } from "./submission.ts";
 
 /** Milliseconds for the lookup table to answer at the start. */
@@ -56,8 +60,12 @@ export interface RelayParts {
 export interface Replacements {
   /** The certificate's source, unless TLS is off. */
   readonly certificates?: CertificateSource;
+  /** The source of the relay's own certificate for Entra ID. */
+  readonly clientCertificates?: CertificateSource;
   /** The lookup table's entries, unless the settings name a table. */
   readonly entries?: EntrySource;
+  /** The source of tokens. */
+  readonly tokens?: TokenSource;
   /** Sockets that replace SMTP_LISTEN and SMTPS_LISTEN, by name. */
   readonly sockets?: HandedOverSockets;
   /** The SMTP server's clock. */
@@ -81,8 +89,8 @@ export interface Relay {
   readonly addresses: SmtpAddresses;
   /** The state for the service manager. */
   state(): RelayState;
-  /** Checks for a new certificate at once. Never fails; the result is logged. */
-  refreshCertificate(): Promise<void>;
+  /** Reads the certificates and LOOKUP_FILE again at once. Never fails; the results are logged. */
+  reload(): Promise<void>;
   /** Reports an uncaught fault; never fails. */
   fault(error: unknown): void;
   stop(): Promise<void>;
@@ -104,7 +112,7 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   const { settings, log, metrics = new Metrics(), http, replaced = {}, tracing, status } = parts;
   opened.add(() => http?.close());
   const runtime = await currentRuntime();
-  const { certificates, sockets = NO_SOCKETS, clock = realClock } = replaced;
+  const { certificates, clientCertificates, sockets = NO_SOCKETS, clock = realClock } = replaced;
   const broken = { notify: ({ type }: RelayEvent) => type === "queueEnded" && parts.broken?.() };
   const listeners = await openListeners(
     { settings, runtime, log, metrics, clock, status },
@@ -113,12 +121,19 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   // Also if the start fails: what waits for a receiver would keep the process running.
   opened.add(() => listeners.deliverRest());
   const { notify } = listeners;
-  const { tls, client, mail } = await openOutside({ settings, log, notify, runtime, certificates });
+  let submissions: Submissions | undefined;
+  const { tls, own, client, mail } = await openOutside({
+    ...{ settings, log, notify, runtime, certificates, clientCertificates },
+    renewed: (name) => submissions?.credentialRenewed(name),
+  });
   opened.add(() => client.close());
   opened.add(() => mail.close());
   opened.add(() => tls?.close());
+  opened.add(() => own.credentials.close());
   opened.add(() => listeners.closeLog());
   warnOfTrusted(settings, log);
+  const file = await openLookupFile(settings, notify);
+  opened.add(() => file?.close());
   const table = await openTable(settings, client);
   const queue = settings.DELIVERY_MODE === "direct"
     ? undefined
@@ -135,38 +150,53 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   opened.add(() => kept?.close());
   // Before what is left is kept.
   opened.add(() => listeners.deliverRest());
-  const submissions = buildSubmissions({
+  const memory = memoryFor(settings, log, notify);
+  const built = submissions = buildSubmissions({
     settings,
+    memory: new WorkMemory(memory, "checks of passwords", clock),
     http: tracing?.http(client) ?? client,
     mail,
     notify,
     entries: table ?? replaced.entries,
+    file,
+    tokens: replaced.tokens,
     metrics,
     queue,
+    own: own.credentials,
   });
   const server = smtpServer({
     settings,
     runtime,
     clock,
+    memory,
     identity: () => tls?.identity,
-    service: tracing?.service(submissions.service) ?? submissions.service,
+    service: tracing?.service(built.service) ?? built.service,
     observers: { log, notify, metrics, observe: tracing && ((client) => tracing.session(client)) },
   });
-  opened.add(() => stopServer(server, submissions, settings, notify));
-  if (table !== undefined && settings.AZURE_TABLES_FORCE_USAGE) await probeTable(table, log);
+  opened.add(() => stopServer(server, built, settings, notify));
+  const hasOther = table === undefined && replaced.entries !== undefined;
+  if (settings.AZURE_TABLES_FORCE_USAGE && !hasOther) await probeEntries(file, table, log);
   const addresses = await listenSmtp(server, settings, sockets);
-  submissions.start();
+  built.start();
   const listening = [...addresses.smtp, ...addresses.smtps].map(formatListenAddress);
   measureProcess(metrics);
   metrics.gauge({
     name: "certificate_expires_timestamp_seconds",
     value: () => tls && Date.parse(tls.state.expires) / 1000,
   });
+  measureFile(metrics, file);
+  metrics.gauge({
+    name: "client_credential_expires_timestamp_seconds",
+    labels: { credential: "certificate" },
+    value: () => own.certificate && Date.parse(own.certificate.state.expires) / 1000,
+  });
   let stopping = false;
   const readiness = () => ({
     smtp: { ready: !stopping, connections: server.connections, listening },
     tls: tls?.state ?? { ready: true, source: "off" },
-    ...(table === undefined ? {} : { table: tablePart(submissions.lookupState()) }),
+    ...(own.certificate === undefined ? {} : { client_certificate: own.certificate.state }),
+    ...(file === undefined ? {} : { lookup: filePart(file) }),
+    ...(table === undefined ? {} : { table: tablePart(built.lookupState()) }),
     ...(queue === undefined ? {} : { queue: queue.state() }),
     ...servicePart("entra", status?.services.state("Entra ID")),
     ...servicePart("graph", status?.services.state("Graph")),
@@ -179,13 +209,15 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
       listening,
       connections: () => server.connections,
       certificate: () => liveCertificate(tls),
+      clientCertificate: () => liveCertificate(own.certificate),
       queue: queue?.live(),
     };
   }
   return {
     addresses,
     state: () => ({ listening, connections: server.connections, ...countsOf(metrics) }),
-    refreshCertificate: async () => await tls?.refresh(),
+    reload: async () =>
+      void await Promise.all([tls?.refresh(), own.credentials.refresh(), file?.refresh()]),
     fault: (error) => notify({ type: "fault", error }),
     stop: async () => {
       stopping = true;
@@ -244,6 +276,26 @@ function countsOf(metrics: Metrics): Pick<RelayState, MessageCount> {
 
 type MessageCount = "sent" | "refused" | "deferred" | "ambiguous";
 
+function measureFile(metrics: Metrics, file: LookupFile | undefined): void {
+  metrics.gauge({ name: "lookup_file_entries", value: () => file?.state.entries });
+  metrics.gauge({
+    name: "lookup_file_usable",
+    value: () => file && (file.state.failed === undefined ? 1 : 0),
+  });
+}
+
+/** The relay stays ready while a new LOOKUP_FILE cannot be used: the entries from before are. */
+function filePart({ state: { entries, loadedAt, failed } }: LookupFile): PartState {
+  return {
+    ready: true,
+    entries,
+    loaded: new Date(loadedAt).toISOString(),
+    ...(failed === undefined
+      ? { usable: true }
+      : { usable: false, since: new Date(failed.at).toISOString(), detail: failed.reason }),
+  };
+}
+
 /**
  * The relay stays ready while the table does not answer: entries that were read are still used,
  * logins without an entry need no table, and a restart would only forget the entries.
@@ -277,26 +329,38 @@ function smtpParts(status: Status | undefined): Readonly<Record<string, PartStat
   return Object.assign({}, ...parts);
 }
 
-function liveCertificate(tls: CertificateManager | undefined): LiveCertificate | undefined {
-  if (tls === undefined) return undefined;
-  const { state: { source, expires }, readAt } = tls;
+function liveCertificate(
+  certificate: Pick<CertificateManager, "state" | "readAt"> | undefined,
+): LiveCertificate | undefined {
+  if (certificate === undefined) return undefined;
+  const { state: { source, expires }, readAt } = certificate;
   return { source, expires: Date.parse(expires), readAt };
 }
 
-/** @throws CommandError if the table does not answer: no login could succeed */
-async function probeTable(table: LookupTable, log: Log): Promise<void> {
-  const result = await table.probe(TABLE_TIMEOUT);
-  if ("type" in result) {
+/**
+ * For AZURE_TABLES_FORCE_USAGE: every login needs an entry.
+ *
+ * @throws CommandError if the table does not answer: no login could succeed
+ */
+async function probeEntries(
+  file: LookupFile | undefined,
+  table: LookupTable | undefined,
+  log: Log,
+): Promise<void> {
+  const result = await table?.probe(TABLE_TIMEOUT);
+  if (result !== undefined && "type" in result) {
     throw new CommandError(EXIT.unavailable, [
       `AZURE_TABLES_FORCE_USAGE needs the lookup table: ${result.code}: ${result.detail} ` +
-      `(the table is ${table.address})`,
+      `(the table is ${table!.address})`,
     ]);
   }
-  if (result.empty) {
-    log.warning(
-      "The lookup table has no entry, and AZURE_TABLES_FORCE_USAGE is set: all logins fail",
-    );
-  }
+  if (result?.empty === false || (file?.state.entries ?? 0) > 0) return;
+  const places = file === undefined
+    ? "The lookup table has no entry"
+    : result === undefined
+    ? "LOOKUP_FILE has no entry"
+    : "LOOKUP_FILE and the lookup table have no entry";
+  log.warning(`${places}, and AZURE_TABLES_FORCE_USAGE is set: all logins fail`);
 }
 
 /** Warns at each start that some clients may send without a login. */

@@ -32,6 +32,7 @@ export interface SmtpParts {
   readonly observers: SmtpObservers;
   readonly runtime: Runtime;
   readonly clock: Clock;
+  readonly memory: MemoryBudget;
   /** The certificate for the next handshake; undefined if TLS is off. */
   identity(): TlsIdentity | undefined;
 }
@@ -45,7 +46,7 @@ export interface SmtpObservers {
 
 /** The server; it does not listen yet. */
 export function smtpServer(parts: SmtpParts): SmtpServer {
-  const { settings, service, runtime, clock, identity } = parts;
+  const { settings, service, runtime, clock, memory, identity } = parts;
   const { log, notify, metrics, observe } = parts.observers;
   const fileLimit = openFileLimit();
   const limiter = new ConnectionLimiter({
@@ -54,7 +55,6 @@ export function smtpServer(parts: SmtpParts): SmtpServer {
     queue: queueFor(settings.MAX_CONNECTIONS, fileLimit),
     now: () => clock.now(),
   });
-  const memory = memoryFor(settings, log, notify);
   const proxies = settings.PROXY_PROTOCOL_NETWORKS;
   const server = new SmtpServer({
     runtime,
@@ -99,8 +99,8 @@ function timeoutsOf(settings: Settings): Timeouts {
   };
 }
 
-/** MAX_MEMORY for all connections together. */
-function memoryFor(settings: Settings, log: LevelLog, notify: Notify): MemoryBudget {
+/** MAX_MEMORY for all connections together, and for checks of passwords. */
+export function memoryFor(settings: Settings, log: LevelLog, notify: Notify): MemoryBudget {
   const { MAX_MEMORY: limit, MAX_MESSAGE_SIZE: largest } = settings;
   const fields = { memory_bytes: limit, messages_bytes: Math.floor(limit / COPIES) };
   if (largest * COPIES > limit) {

@@ -4,7 +4,8 @@
 import type { Account } from "../accounts/account.ts";
 import { Accounts } from "../accounts/accounts.ts";
 import { ClientTokens } from "../accounts/client_tokens.ts";
-import { Entries } from "../accounts/entries.ts";
+import { type DerivationMemory, DevicePasswords } from "../accounts/device_passwords.ts";
+import { Entries, type EntryFile } from "../accounts/entries.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
 import { SenderRules } from "../accounts/senders.ts";
 import type { TableState } from "../accounts/lookup_cache.ts";
@@ -12,7 +13,9 @@ import { usernameKey } from "../accounts/username.ts";
 import { type Clock, realClock } from "../clock.ts";
 import { checkedDelivery } from "../delivery/checked_delivery.ts";
 import type { SentLookup } from "../delivery/sent_lookup.ts";
-import { credentialUnset } from "../entra/entra_errors.ts";
+import type { App, AppProof, CredentialName } from "../entra/app_credentials.ts";
+import type { EntraRefusal } from "../entra/entra_errors.ts";
+import { OwnCredentials } from "../entra/relay_credentials.ts";
 import { TokenSource } from "../entra/tokens.ts";
 import type { HttpClient } from "../http/client.ts";
 import { LoginGuard } from "../limits/login_guard.ts";
@@ -42,8 +45,16 @@ export interface SubmissionParts {
   readonly notify: Notify;
   /** The lookup table, for usernames of the form `id@lookup`. */
   readonly entries: EntrySource | undefined;
+  /** LOOKUP_FILE, which is looked at before the table. */
+  readonly file?: EntryFile | undefined;
+  /** The relay's own credentials towards Entra ID; none when left out. */
+  readonly own?: OwnCredentials;
   /** Gets gauges. */
   readonly metrics?: Metrics;
+  /** In place of the settings' own. */
+  readonly tokens?: TokenSource | undefined;
+  /** Of MAX_MEMORY, for checks of passwords; without, they are not limited by it. */
+  readonly memory?: DerivationMemory;
   /** In queue mode. */
   readonly queue?: RelayQueue | undefined;
   /** The machine's own when left out. */
@@ -54,6 +65,8 @@ export interface Submissions {
   readonly service: SubmissionService;
   /** Asks the back end whether it has sent a message. */
   readonly sentLookup: SentLookup;
+  /** One of the relay's own credentials has been renewed. */
+  credentialRenewed(name: CredentialName): void;
   /** Whether the lookup table answered the last query; undefined if there is no table. */
   lookupState(): TableState | undefined;
   /** Begins to send what the queue holds. */
@@ -77,12 +90,14 @@ const NO_MAIL: Pick<MailClient, "send"> = {
 export function buildSubmissions(parts: SubmissionParts): Submissions {
   const { settings, http, mail = NO_MAIL, notify, metrics, clock = realClock } = parts;
   const entries = entriesOf(parts);
-  const tokens = tokensOf(parts);
-  const accounts = accountsOf(parts, entries, tokens);
+  const tokens = parts.tokens ?? tokensOf(parts);
+  const passwords = new DevicePasswords({ memory: parts.memory, clock });
+  const accounts = accountsOf(parts, entries, tokens, passwords);
   const guard = new LoginGuard({
     rate: settings.AUTH_RATE_LIMIT,
-    accountOf: (username) => usernameKey(username, settings.USERNAME_DELIMITER),
-    login: (credentials, mayAskAgain, steps) => accounts.login(credentials, mayAskAgain, steps),
+    accountOf: (username) =>
+      usernameKey(username, settings.USERNAME_DELIMITER, entries !== undefined),
+    login: (credentials, context) => accounts.login(credentials, context),
     clock,
   });
   const rate = settings.MESSAGE_RATE_LIMIT;
@@ -121,6 +136,7 @@ export function buildSubmissions(parts: SubmissionParts): Submissions {
   return {
     service,
     sentLookup: backend,
+    credentialRenewed: (name) => tokens.renewed(name),
     lookupState: () => entries?.tableState,
     start: () => queue?.worker.start(),
     async drain() {
@@ -129,6 +145,7 @@ export function buildSubmissions(parts: SubmissionParts): Submissions {
     },
     stopping() {
       guard.stop();
+      passwords.stop();
       void queue?.worker.stop();
     },
     cutOff() {
@@ -142,10 +159,12 @@ export function buildSubmissions(parts: SubmissionParts): Submissions {
 }
 
 function entriesOf(
-  { settings, notify, entries, clock = realClock }: SubmissionParts,
+  { settings, notify, entries, file, clock = realClock }: SubmissionParts,
 ): Entries | undefined {
-  return entries === undefined ? undefined : new Entries({
-    source: entries,
+  if (entries === undefined && file === undefined) return undefined;
+  return new Entries({
+    ...(entries === undefined ? {} : { source: entries }),
+    ...(file === undefined ? {} : { file }),
     maxAge: settings.AZURE_TABLES_CACHE_MAX_AGE,
     clock,
     onTrouble: (trouble, served) => notify({ type: "lookupFailed", trouble, served }),
@@ -154,30 +173,42 @@ function entriesOf(
   });
 }
 
-function tokensOf({ settings, http, notify, clock = realClock }: SubmissionParts): TokenSource {
+function tokensOf(
+  { settings, http, notify, own = new OwnCredentials(), clock = realClock }: SubmissionParts,
+): TokenSource {
   const { authorityHost } = cloudOf(settings);
+  const ask = async (app: App, proof: AppProof, scope: string, explain = asItIs) => {
+    // MSAL is loaded with the first login.
+    const { requestToken } = await import("../entra/msal.ts");
+    const begun = clock.now();
+    const options = { http, authorityHost, scope, timeout: TOKEN_TIMEOUT, clock };
+    const answer = await requestToken(app, proof, options);
+    const result = "type" in answer ? explain(answer) : answer;
+    const milliseconds = clock.now() - begun;
+    notify({ type: "token", milliseconds, ...("type" in result ? { refusal: result } : {}) });
+    return result;
+  };
   return new TokenSource({
     maxAge: settings.TOKEN_CACHE_MAX_AGE,
     clock,
-    async request(credentials, scope) {
-      if ("credential" in credentials) return credentialUnset(credentials.credential);
-      // MSAL is loaded with the first login.
-      const { requestToken } = await import("../entra/msal.ts");
-      const begun = clock.now();
-      const options = { http, authorityHost, scope, timeout: TOKEN_TIMEOUT, clock };
-      const { clientSecret: secret } = credentials;
-      const result = await requestToken(credentials, { type: "secret", secret }, options);
-      const milliseconds = clock.now() - begun;
-      notify({ type: "token", milliseconds, ...("type" in result ? { refusal: result } : {}) });
-      return result;
+    request(credentials, scope) {
+      if ("credential" in credentials) {
+        return own.token(credentials, (proof, explain) => ask(credentials, proof, scope, explain));
+      }
+      return ask(credentials, { type: "secret", secret: credentials.clientSecret }, scope);
     },
   });
+}
+
+function asItIs(refusal: EntraRefusal): EntraRefusal {
+  return refusal;
 }
 
 function accountsOf(
   { settings, queue }: SubmissionParts,
   entries: Entries | undefined,
   tokens: TokenSource,
+  passwords: DevicePasswords,
 ): Accounts {
   const { graphAudiences, exchangeAudiences } = cloudOf(settings);
   const isForExchange = takesTokens(settings, settings.BACKEND[0]);
@@ -190,7 +221,7 @@ function accountsOf(
     clientTokens: new ClientTokens({
       audiences: isForExchange ? exchangeAudiences : graphAudiences,
     }),
-    ...(entries === undefined ? {} : { entries }),
+    ...(entries === undefined ? {} : { entries, passwords }),
     ...(queue === undefined ? {} : { known: queue.known }),
     entryNeeded: settings.AZURE_TABLES_FORCE_USAGE,
     ...(allowedTenants === undefined ? {} : { allowedTenants }),

@@ -177,7 +177,7 @@ const OPENING = 16;
 
 /** A copy, so that the buffer it comes from can be freed. */
 export function openingOf(octets: Uint8Array): Uint8Array {
-  return Uint8Array.from(octets.subarray(0, OPENING));
+  return new Uint8Array(octets.subarray(0, OPENING));
 }
 
 /**

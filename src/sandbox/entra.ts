@@ -5,6 +5,7 @@ import { Buffer } from "node:buffer";
 import { randomBytes, randomUUID } from "node:crypto";
 import { type Context, Hono } from "hono";
 import { LRUCache } from "lru-cache";
+import { ClientAssertions, type RegisteredApp } from "./client_assertion.ts";
 import { faultResponse } from "./fault_responses.ts";
 import type { Fault, Faults } from "./faults.ts";
 import { discardBody } from "./graph/body.ts";
@@ -39,6 +40,8 @@ export interface EntraOptions {
    * Graph, SMTP.SendAsApp for Exchange.
    */
   readonly roles?: (client: string, audience: string) => readonly string[];
+  /** What the app with this client ID trusts besides secrets; nothing when left out. */
+  readonly app?: (client: string) => RegisteredApp | undefined;
   /** Responds instead of the imitation, to rehearse failures. */
   readonly intercept?: (context: Context) => Response | undefined | Promise<Response | undefined>;
   /** Faults that are scripted; none when left out. */
@@ -50,6 +53,7 @@ export class SandboxEntra {
   readonly #tokens = new LRUCache<string, IssuedToken>({ max: MAX_TOKENS });
   readonly #options: EntraOptions;
   readonly #requests = new Map<string, number>();
+  readonly #assertions = new ClientAssertions();
 
   constructor(options: EntraOptions = {}) {
     this.#options = options;
@@ -71,7 +75,7 @@ export class SandboxEntra {
       return context.json({
         issuer: `${here}/v2.0`,
         token_endpoint: `${here}/oauth2/v2.0/token`,
-        token_endpoint_auth_methods_supported: ["client_secret_post"],
+        token_endpoint_auth_methods_supported: ["client_secret_post", "private_key_jwt"],
         jwks_uri: `${here}/discovery/v2.0/keys`,
         authorization_endpoint: `${here}/oauth2/v2.0/authorize`,
       });
@@ -101,7 +105,7 @@ export class SandboxEntra {
     if (form === undefined) return refuse(context, REFUSALS.notForm);
     const client = form.get("client_id") ?? "";
     this.#count(`${tenant}/${client}`.toLowerCase());
-    const refusal = refusalOf(tenant, form);
+    const refusal = refusalOf(tenant, form) ?? this.#proofRefusal(client, form, context.req.url);
     if (refusal !== undefined) return refuse(context, refusal);
     const scope = form.get("scope") ?? "";
     const secret = form.get("client_secret") ?? "";
@@ -115,6 +119,16 @@ export class SandboxEntra {
       200,
       { "Cache-Control": "no-store" },
     );
+  }
+
+  /** Secret or assertion, and not both (RFC 6749 §2.3). */
+  #proofRefusal(client: string, form: URLSearchParams, url: string): Refusal | undefined {
+    if (!form.has("client_assertion")) return secretRefusal(form.get("client_secret") ?? "");
+    if (form.has("client_secret")) return REFUSALS.twoProofs;
+    const endpoint = url.replace(/\?.*$/, "");
+    const app = this.#options.app?.(client.toLowerCase()) ?? {};
+    const fault = this.#assertions.faultOf({ form, client, endpoint, app });
+    return fault === undefined ? undefined : [401, "invalid_client", ...fault];
   }
 
   #count(key: string): void {
@@ -187,19 +201,24 @@ const REFUSALS = {
   ],
   client: [400, "unauthorized_client", 700016, "Application was not found in the directory."],
   scope: [400, "invalid_scope", 70011, "The provided value for scope is not valid."],
+  twoProofs: [400, "invalid_request", 90023, "The request has a secret and an assertion."],
   noSecret: [401, "invalid_client", 7000218, "The request must contain client_secret."],
   wrongSecret: [401, "invalid_client", 7000215, "Invalid client secret provided."],
   expiredSecret: [401, "invalid_client", 7000222, "The provided client secret keys are expired."],
 } as const satisfies Readonly<Record<string, Refusal>>;
 
-/** The first thing that is wrong with a token request. */
+/** The first thing that is wrong with a token request, apart from its secret or assertion. */
 function refusalOf(tenant: string, form: URLSearchParams): Refusal | undefined {
   if (form.get("grant_type") !== "client_credentials") return REFUSALS.grantType;
   if (!UUID.test(tenant) && !DOMAIN.test(tenant)) return REFUSALS.tenant;
   if (!UUID.test(form.get("client_id") ?? "")) return REFUSALS.client;
   const scope = form.get("scope") ?? "";
   if (!scope.endsWith("/.default") || !URL.canParse(scope)) return REFUSALS.scope;
-  switch (form.get("client_secret") ?? "") {
+  return undefined;
+}
+
+function secretRefusal(secret: string): Refusal | undefined {
+  switch (secret) {
     case "":
       return REFUSALS.noSecret;
     case WRONG_SECRET:

@@ -52,6 +52,8 @@ export class MemoryBudget {
   readonly #addresses = new Map<string, Holder>();
   /** Messages with a promise, longest without an octet first. */
   readonly #promised = new Set<MessageMemory>();
+  /** Called once, when memory is next released. */
+  readonly #awaiting = new Set<() => void>();
   #reserved = 0;
 
   /** @param limit octets of memory, not of mail */
@@ -60,6 +62,11 @@ export class MemoryBudget {
     this.#minimum = Math.max(1, Math.min(STEP, Math.floor(this.#limit / MIN_MESSAGES)));
     this.#exhausted = exhausted ?? (() => {});
     this.#now = now ?? (() => performance.now());
+  }
+
+  /** Octets of memory, as it was made with. */
+  get limit(): number {
+    return this.#limit * COPIES;
   }
 
   /** Octets of memory of all messages in flight, promises included. */
@@ -77,8 +84,19 @@ export class MemoryBudget {
     return new ClientMemory(this, address);
   }
 
-  /** @internal */
-  open(address: string, owner: Owner | undefined, announced: number): Reservation | undefined {
+  /** Calls back once, when memory is next released. @returns cancels it */
+  onRelease(run: () => void): () => void {
+    this.#awaiting.add(run);
+    return () => this.#awaiting.delete(run);
+  }
+
+  /** @internal @param urgent whether others may lose memory for it; if there is not enough, that is reported */
+  open(
+    address: string,
+    owner: Owner | undefined,
+    announced: number,
+    urgent = true,
+  ): Reservation | undefined {
     const account = owner &&
       (this.#accounts.get(owner.key) ?? new Holder(this.#accounts, owner.key, owner));
     const ofAddress = this.#addresses.get(address) ?? new Holder(this.#addresses, address);
@@ -88,7 +106,7 @@ export class MemoryBudget {
     );
     // If memory is full, a client that announces no size is refused here too.
     const needed = Math.max(announced, this.#minimum);
-    if (!this.#find(needed, message)) return undefined;
+    if (!this.#find(needed, message, urgent)) return undefined;
     for (const holder of message.holders) holder.add(message);
     const ahead = Math.min(announced === 0 ? STEP : needed, STEP, this.#free);
     this.#set(message, ahead, Math.max(0, announced - ahead));
@@ -148,6 +166,10 @@ export class MemoryBudget {
     this.#reserved += more;
     for (const holder of message.holders) holder.octets += more;
     this.#touch(message);
+    if (more >= 0 || this.#awaiting.size === 0) return;
+    const awaiting = [...this.#awaiting];
+    this.#awaiting.clear();
+    for (const run of awaiting) run();
   }
 
   #touch(message: MessageMemory): void {
@@ -157,14 +179,16 @@ export class MemoryBudget {
   }
 
   /** Frees so many octets, if necessary by taking them from others. */
-  #find(octets: number, asker: MessageMemory): boolean {
+  #find(octets: number, asker: MessageMemory, urgent = true): boolean {
     if (octets <= this.#free) return true;
     const late = this.#now() - PROMISE_MS;
     for (const message of this.#promised) {
       if (message.touched > late) break;
       this.#set(message, message.octets, 0);
     }
-    if (octets <= this.#free || this.#takeBack(octets, asker)) return true;
+    if (octets <= this.#free) return true;
+    if (!urgent) return false;
+    if (this.#takeBack(octets, asker)) return true;
     this.#exhausted(this.used);
     return false;
   }

@@ -31,7 +31,7 @@ export class EarlyInput {
   add(bytes: Uint8Array): boolean {
     this.#length += bytes.length;
     if (this.#length > MAX_AHEAD) return false;
-    this.#pieces.push(Uint8Array.from(bytes));
+    this.#pieces.push(new Uint8Array(bytes));
     return true;
   }
 

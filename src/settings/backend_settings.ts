@@ -148,7 +148,7 @@ const PUBLIC_EXCHANGE = "smtp.office365.com";
 export function backendDoubts(settings: Settings, given: ReadonlySet<SettingName>): string[] {
   const { BACKEND: names, LARGE_MESSAGES: large } = settings;
   const warnings: string[] = [];
-  const table = settings.AZURE_TABLES_URL !== undefined;
+  const table = settings.AZURE_TABLES_URL !== undefined || settings.LOOKUP_FILE !== undefined;
   if (large === "exchange" && !names.includes("graph") && !table) {
     warnings.push(
       `LARGE_MESSAGES is exchange, which has no effect: BACKEND ${

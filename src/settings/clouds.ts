@@ -17,6 +17,8 @@ export interface Cloud {
   readonly exchangeScope: string;
   /** The audience of such a token, in all spellings that Entra ID uses. */
   readonly exchangeAudiences: ReadonlySet<string>;
+  /** The audience of the tokens of managed identities that an app trusts by a federated credential. */
+  readonly exchangeAudience: string;
 }
 
 /** Graph's application id, in every cloud. */
@@ -25,32 +27,38 @@ const GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000";
 /** Exchange Online's application id, in every cloud. */
 const EXCHANGE_APP_ID = "00000002-0000-0ff1-ce00-000000000000";
 
-interface Hosts {
+interface CloudRow {
   readonly authority: string;
   readonly graph: string;
+  readonly outlook: string;
+  /** https://learn.microsoft.com/entra/workload-id/workload-identity-federation-config-app-trust-managed-identity */
   readonly exchange: string;
 }
 
-const CLOUDS: Readonly<Record<Settings["AZURE_CLOUD"], Hosts>> = {
+const CLOUDS: Readonly<Record<Settings["AZURE_CLOUD"], CloudRow>> = {
   public: {
     authority: "https://login.microsoftonline.com",
     graph: "https://graph.microsoft.com",
-    exchange: "https://outlook.office365.com",
+    outlook: "https://outlook.office365.com",
+    exchange: "api://AzureADTokenExchange",
   },
   usgov: {
     authority: "https://login.microsoftonline.us",
     graph: "https://graph.microsoft.us",
-    exchange: "https://outlook.office365.us",
+    outlook: "https://outlook.office365.us",
+    exchange: "api://AzureADTokenExchangeUSGov",
   },
   "usgov-dod": {
     authority: "https://login.microsoftonline.us",
     graph: "https://dod-graph.microsoft.us",
-    exchange: "https://outlook-dod.office365.us",
+    outlook: "https://outlook-dod.office365.us",
+    exchange: "api://AzureADTokenExchangeUSGov",
   },
   china: {
     authority: "https://login.partner.microsoftonline.cn",
     graph: "https://microsoftgraph.chinacloudapi.cn",
-    exchange: "https://partner.outlook.cn",
+    outlook: "https://partner.outlook.cn",
+    exchange: "api://AzureADTokenExchangeChina",
   },
 };
 
@@ -58,18 +66,19 @@ const CLOUDS: Readonly<Record<Settings["AZURE_CLOUD"], Hosts>> = {
 export function cloudOf(
   settings: Pick<Settings, "AZURE_CLOUD" | "AZURE_AUTHORITY_HOST" | "GRAPH_ENDPOINT">,
 ): Cloud {
-  const { authority, graph, exchange } = CLOUDS[settings.AZURE_CLOUD];
+  const { authority, graph, outlook, exchange } = CLOUDS[settings.AZURE_CLOUD];
   const graphEndpoint = settings.GRAPH_ENDPOINT ?? new URL(graph);
   return {
     authorityHost: settings.AZURE_AUTHORITY_HOST ?? new URL(authority),
     graphEndpoint,
     graphScope: `${graphEndpoint.origin}/.default`,
     graphAudiences: new Set([graphEndpoint.origin, `${graphEndpoint.origin}/`, GRAPH_APP_ID]),
-    exchangeScope: `${exchange}/.default`,
+    exchangeScope: `${outlook}/.default`,
     exchangeAudiences: new Set([
-      ...[exchange, `${exchange}/`, EXCHANGE_APP_ID],
+      ...[outlook, `${outlook}/`, EXCHANGE_APP_ID],
       // Of users' tokens for mail programs.
-      ...(exchange === CLOUDS.public.exchange ? ["https://outlook.office.com"] : []),
+      ...(outlook === CLOUDS.public.outlook ? ["https://outlook.office.com"] : []),
     ]),
+    exchangeAudience: exchange,
   };
 }

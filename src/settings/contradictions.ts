@@ -1,6 +1,7 @@
 // Finds settings that are valid alone but not together, and valid settings that are doubtful.
 
 import { backendDoubts, backendProblems } from "./backend_settings.ts";
+import { credentialProblems } from "./credential_settings.ts";
 import { isLoopback } from "./listen_address.ts";
 import { queueDoubts, queueProblems } from "./queue_settings.ts";
 import { quoted, withoutSecrets } from "./quoted.ts";
@@ -30,6 +31,7 @@ export function contradictions(
       }
     }
   }
+  problems.push(...credentialProblems(settings, valid));
   if (
     valid("SMTPS_LISTEN") && settings.TLS_SOURCE === "off" && settings.SMTPS_LISTEN !== undefined
   ) {
@@ -59,8 +61,13 @@ function tableProblems(
   const { AZURE_TABLES_URL: url, AZURE_TABLES_CONNECTION_STRING: access } = settings;
   if (url === undefined) {
     const problems: string[] = [];
-    if (!ownTable && valid("AZURE_TABLES_FORCE_USAGE") && settings.AZURE_TABLES_FORCE_USAGE) {
-      problems.push("AZURE_TABLES_FORCE_USAGE needs a table: AZURE_TABLES_URL must be set");
+    const hasEntries = ownTable || settings.LOOKUP_FILE !== undefined || !valid("LOOKUP_FILE");
+    if (
+      !hasEntries && valid("AZURE_TABLES_FORCE_USAGE") && settings.AZURE_TABLES_FORCE_USAGE
+    ) {
+      problems.push(
+        "AZURE_TABLES_FORCE_USAGE needs entries: LOOKUP_FILE or AZURE_TABLES_URL must be set",
+      );
     }
     if (access !== undefined) {
       problems.push(

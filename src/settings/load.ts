@@ -107,19 +107,13 @@ function readSetting(
 ): unknown {
   // A problem names the variable that is set, which may be an alias.
   const own = environment[name] ? [name] : [];
-  const others = (setting.aliases ?? []).filter((alias) => environment[alias]);
+  const others = setting.aliases?.filter((alias) => environment[alias]) ?? [];
   const set = own.length > 0 ? own : setting.merge === undefined ? others.slice(0, 1) : others;
   const [shownName = name] = set;
   const raw = setting.secret
     ? readSecret(name, environment[shownName], environment, problems, emptyFiles)
     : environment[shownName];
   const given = raw === undefined || raw === "" ? undefined : raw;
-  if (setting.missing !== undefined) {
-    if (given !== undefined && given.toLowerCase() !== setting.missing.inert) {
-      problems.push(`${name} is set, but this version does not support it yet: unset it`);
-    }
-    return undefined;
-  }
   if (setting.merge !== undefined && set.length > 1) {
     const values = set.map((variable) =>
       parsed(variable, setting, environment[variable]!, problems)

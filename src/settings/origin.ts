@@ -16,12 +16,12 @@ export type Origin =
 /** @returns undefined if the setting has its default */
 export function originOf(
   name: string,
-  { secret, aliases = [], merge }: Pick<Setting<unknown>, "secret" | "aliases" | "merge">,
+  { secret, aliases, merge }: Pick<Setting<unknown>, "secret" | "aliases" | "merge">,
   environment: Environment,
 ): Origin | undefined {
   const set = (variable: string) => !!environment[variable];
   if (set(name)) return { type: "environment", variables: [name] };
-  const others = aliases.filter(set);
+  const others = aliases?.filter(set) ?? [];
   const variables = merge === undefined ? others.slice(0, 1) : others;
   if (variables.length > 0) return { type: "environment", variables };
   if (!secret) return undefined;

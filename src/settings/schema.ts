@@ -4,6 +4,7 @@
 import { hostname } from "node:os";
 import { Secret } from "../secret.ts";
 import { backends, smtpUrl } from "./backend_settings.ts";
+import { uuid, vaultCertificate } from "./credential_settings.ts";
 import { standardMemory } from "./memory.ts";
 import { listenAddresses, listenAddressOrOff } from "./listen_address.ts";
 import {
@@ -44,16 +45,6 @@ function optional<T>(parser: Parser<T>, help: string): Setting<T | undefined> {
 
 function required<T>(parser: Parser<T>, standard: string, help: string): Setting<T> {
   return { parser, standard, help };
-}
-
-function missing(help: string, inert?: string, secret = false): Setting<undefined> {
-  return {
-    parser: { allowed: "left unset", parse: () => undefined },
-    standard: undefined,
-    help,
-    secret,
-    missing: inert === undefined ? {} : { inert },
-  };
 }
 
 const secretText: Parser<Secret> = {
@@ -104,13 +95,10 @@ export const SETTINGS = {
   ),
   AZURE_KEY_VAULT_URL: optional(
     serviceOrigin,
-    "The key vault with the certificate, such as `https://example.vault.azure.net`. Required with TLS_SOURCE=keyvault.",
+    "The key vault with the certificates, such as `https://example.vault.azure.net`. Required with TLS_SOURCE=keyvault and with AZURE_KEY_VAULT_CLIENT_CERT_NAME.",
   ),
   AZURE_KEY_VAULT_CERT_NAME: optional(
-    {
-      allowed: "1 to 127 letters, digits and hyphens",
-      parse: (name) => /^[a-z0-9-]{1,127}$/i.test(name) ? name : undefined,
-    },
+    vaultCertificate,
     "The certificate's name in the key vault. Required with TLS_SOURCE=keyvault.",
   ),
   AZURE_TABLES_URL: optional(
@@ -125,7 +113,7 @@ export const SETTINGS = {
   AZURE_TABLES_FORCE_USAGE: required(
     boolean,
     "false",
-    "Allows only logins with an entry in the table: logins with tenant and client IDs need an entry too. The table must be reachable when the relay starts.",
+    "Allows only logins with an entry in LOOKUP_FILE or the table: logins with tenant and client IDs need an entry too. The table, if there is one, must be reachable when the relay starts.",
   ),
   GRAPH_HTTP_TIMEOUT: required(
     seconds,
@@ -221,6 +209,10 @@ export const SETTINGS = {
     ),
     secret: true,
   },
+  LOOKUP_FILE: optional(
+    text(),
+    "A JSON file with entries, which is read before the lookup table; a change takes effect within a minute. See [lookup_file.md](lookup_file.md).",
+  ),
   AZURE_TABLES_CACHE_MAX_AGE: required(
     durationOrOff,
     "12h",
@@ -372,7 +364,10 @@ export const SETTINGS = {
     "The username of the account that clients in TRUSTED_NETWORKS send as.",
   ),
   TRUSTED_PASSWORD: {
-    ...optional(secretText, "The client secret of TRUSTED_USERNAME."),
+    ...optional(
+      secretText,
+      "The client secret of TRUSTED_USERNAME, or the own password of its entry.",
+    ),
     secret: true,
   },
   DELIVERY_MODE: required(
@@ -492,16 +487,29 @@ export const SETTINGS = {
     "false",
     "Names the recipients in the line of each message (`to=`). Their number is there in any case.",
   ),
-  LOOKUP_FILE: missing("A file with the entries of the lookup."),
-  CLIENT_SECRET: missing(
-    "The relay's own client secret, for entries that name it.",
-    undefined,
-    true,
+  CLIENT_SECRET: {
+    ...optional(
+      secretText,
+      "The relay's own client secret, for entries of the lookup with `credential` `secret`. See [client_credentials.md](client_credentials.md).",
+    ),
+    secret: true,
+  },
+  CLIENT_CERTIFICATE_FILEPATH: optional(
+    text(),
+    "The relay's own certificate for its login to Entra ID, in PEM form, for entries with `credential` `certificate`; with an RSA key of 2048 bits or more. See [client_credentials.md](client_credentials.md).",
   ),
-  CLIENT_CERTIFICATE_FILEPATH: missing("The relay's own certificate towards Entra ID."),
-  CLIENT_KEY_FILEPATH: missing("The key of that certificate."),
-  AZURE_KEY_VAULT_CLIENT_CERT_NAME: missing("That certificate in Key Vault."),
-  MANAGED_IDENTITY_CLIENT_ID: missing("The relay's own managed identity."),
+  CLIENT_KEY_FILEPATH: optional(
+    text(),
+    "The private key of that certificate, in PEM form. It may be the same file.",
+  ),
+  AZURE_KEY_VAULT_CLIENT_CERT_NAME: optional(
+    vaultCertificate,
+    "The name of that certificate in the key vault AZURE_KEY_VAULT_URL, in place of the two files. Its key must be exportable.",
+  ),
+  MANAGED_IDENTITY_CLIENT_ID: optional(
+    uuid,
+    "The client ID of a user-assigned managed identity of this machine, for entries with `credential` `managed-identity`. The apps need a federated credential for it. See [client_credentials.md](client_credentials.md).",
+  ),
 } as const satisfies Record<string, Setting<unknown>>;
 
 export type SettingName = keyof typeof SETTINGS;

@@ -32,9 +32,4 @@ export interface Setting<T> {
   readonly aliases?: readonly string[];
   /** Where several of the aliases are set: one value that has them all. Else the first one counts. */
   merge?(values: readonly unknown[]): unknown;
-  /**
-   * The function is missing from this version: the setting stops the start, unless its value asks
-   * for just what this version does (`inert`).
-   */
-  readonly missing?: { readonly inert?: string };
 }

@@ -40,16 +40,19 @@ function accountProblems(
   const name = username === undefined
     ? undefined
     : parseUsername(username, settings.USERNAME_DELIMITER);
-  if (name?.type === "invalid") {
+  const isEntry = name?.type === "invalid" && name.bareId !== undefined &&
+    (ownTable || settings.AZURE_TABLES_URL !== undefined);
+  if (name?.type === "invalid" && !isEntry) {
     const shown = shownUsername(username!, settings.USERNAME_DELIMITER);
     problems.push(`TRUSTED_USERNAME ${shown} is not a username: ${name.problem}`);
   }
-  const table = ownTable || settings.AZURE_TABLES_URL !== undefined;
-  if (name?.type === "lookup" && !table && valid("AZURE_TABLES_URL")) {
+  const hasEntries = ownTable || settings.AZURE_TABLES_URL !== undefined ||
+    settings.LOOKUP_FILE !== undefined;
+  if (name?.type === "lookup" && !hasEntries && valid("AZURE_TABLES_URL", "LOOKUP_FILE")) {
     const shown = shownUsername(username!, settings.USERNAME_DELIMITER);
     problems.push(
-      `TRUSTED_USERNAME ${JSON.stringify(shown)} is looked up in the table: AZURE_TABLES_URL ` +
-        "must be set",
+      `TRUSTED_USERNAME ${JSON.stringify(shown)} is looked up: LOOKUP_FILE or ` +
+        "AZURE_TABLES_URL must be set",
     );
   }
   if (
@@ -62,12 +65,19 @@ function accountProblems(
   // Whether the entry has a from_email is checked at each login: the entry may change at any time.
   // A username that is missing or invalid may become that of an entry.
   const mayHaveEntry = name?.type === "lookup" ||
-    (table && (settings.AZURE_TABLES_FORCE_USAGE || name?.type !== "direct"));
-  const judged = valid("ALLOWED_SENDERS", "AZURE_TABLES_URL", "AZURE_TABLES_FORCE_USAGE");
+    (hasEntries && (settings.AZURE_TABLES_FORCE_USAGE || name?.type !== "direct"));
+  const judged = valid(
+    ...([
+      "ALLOWED_SENDERS",
+      "AZURE_TABLES_URL",
+      "AZURE_TABLES_FORCE_USAGE",
+      "LOOKUP_FILE",
+    ] as const),
+  );
   if (judged && settings.ALLOWED_SENDERS === undefined && !mayHaveEntry) {
     problems.push(
       "ALLOWED_SENDERS must be set when TRUSTED_NETWORKS is, unless TRUSTED_USERNAME is an entry " +
-        "of the lookup table (id@lookup) with from_email: clients there could send as anybody",
+        "of the lookup (id@lookup) with from_email: clients there could send as anybody",
     );
   }
   return problems;

@@ -11,6 +11,8 @@ export interface LiveState {
   connections(): number;
   /** Undefined if TLS is off. */
   certificate(): LiveCertificate | undefined;
+  /** Of the relay's own for Entra ID; undefined if it has none. */
+  clientCertificate?(): LiveCertificate | undefined;
   /** In queue mode. */
   readonly queue?: LiveQueue | undefined;
 }

@@ -31,14 +31,6 @@ export class Rows<V> {
     this.#shrink();
   }
 
-  /** Changes a row in its place, or adds one at the end. */
-  put(key: string, value: V, version: number): void {
-    const row = this.#rows.get(key);
-    if (row === undefined) return this.set(key, value, version);
-    row.value = value;
-    row.version = version;
-  }
-
   delete(key: string): void {
     this.#rows.delete(key);
   }

@@ -48,8 +48,9 @@ export class Services {
         const { refusal } = event;
         // A refusal for good is an answer as good as a token.
         if (refusal?.type !== "later") return this.succeeded("Entra ID", now);
-        const { code, detail } = refusal;
-        return this.failed("Entra ID", { at: now, code, detail }, code.startsWith("AADSTS"));
+        const { code, detail, credential } = refusal;
+        const answered = credential !== undefined || code.startsWith("AADSTS");
+        return this.failed("Entra ID", { at: now, code, detail }, answered);
       }
       case "message": {
         const { outcome, steps } = event;
@@ -72,8 +73,17 @@ export class Services {
         const { code, detail, concerns } = event.trouble;
         return this.failed("Lookup table", { at: now, code, detail }, concerns === "question");
       }
+      case "lookupFile": {
+        const { report } = event;
+        if (report.type === "exposed") return;
+        if (report.type !== "kept") return this.succeeded("Lookup file", now);
+        return this.failed("Lookup file", { at: now, code: "", detail: report.reason }, true);
+      }
       case "certificate":
-        return this.#vault(event, now);
+      case "clientCertificate": {
+        const source = event.fields["source"];
+        if (source === undefined || source === "keyvault") this.#vault(event, now);
+      }
     }
   }
 
@@ -132,7 +142,7 @@ export class Services {
     this.failed(name, { at: now, code: code ?? shown, detail }, typeof result === "number");
   }
 
-  #vault({ change, text, fields }: CertificateEvent, now: number): void {
+  #vault({ change, text, fields }: Omit<CertificateEvent, "type">, now: number): void {
     if (change === "warning") return;
     if (change !== "kept") return this.succeeded("Key Vault", now);
     const reason = fields["reason"];

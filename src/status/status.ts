@@ -21,6 +21,7 @@ import { Devices } from "./devices.ts";
 import type { LiveState } from "./live_state.ts";
 import { LastHour } from "./last_hour.ts";
 import { loginReason, messageReason, type Reason, refusalReason } from "./reason.ts";
+import { PackedRows } from "./packed_rows.ts";
 import { Rows } from "./rows.ts";
 import { type ServiceName, Services } from "./services.ts";
 import type { Fate, LoginFailuresView, MessageView, ThrottledView } from "./view.ts";
@@ -45,7 +46,7 @@ export class Status {
   readonly hour = new LastHour();
   readonly services: Services;
   readonly devices = new Devices();
-  readonly messages: Rows<Message>;
+  readonly messages: PackedRows<Message>;
   /** Failed logins by address. */
   readonly logins = new Rows<LoginFailuresView>(MAX_ADDRESSES);
   readonly mailboxes = new Rows<ThrottledView>(MAX_MAILBOXES);
@@ -59,7 +60,7 @@ export class Status {
     this.#clock = clock;
     this.startedAt = clock.date();
     this.services = new Services(services);
-    this.messages = new Rows(maxMessages);
+    this.messages = new PackedRows(maxMessages);
   }
 
   /** Of the last change. */
@@ -179,7 +180,7 @@ export class Status {
     const reason = "ambiguous" in outcome ? messageReason(outcome, mailbox, now) : undefined;
     this.hour.add(now, accepted, milliseconds);
     this.#throttling(mailbox, submission.account.clientId, event);
-    this.messages.set(id, {
+    this.messages.add({
       id,
       at: receivedAt,
       fate,
@@ -231,7 +232,7 @@ export class Status {
       ...(reason === undefined ? {} : { reason }),
     };
     // In its place among the others: it is listed by its arrival.
-    this.messages.put(id, message, this.#version);
+    this.messages.put(message, this.#version);
     if (record === undefined || record.kind === "report") return;
     const { username, address } = message;
     const name = { username, address, ...entryOf(record.account) };

@@ -30,6 +30,8 @@ export interface Overview {
   /** Octets of the process. */
   readonly memory: number;
   readonly certificate?: CertificateView;
+  /** The relay's own for its login to Entra ID. */
+  readonly clientCertificate?: CertificateView;
   readonly services: readonly ServiceView[];
   readonly hour: HourView;
   /** In queue mode. */
@@ -55,6 +57,7 @@ export interface ServiceView {
     | "Smarthost"
     | "HVE"
     | "ACS"
+    | "Lookup file"
     | "Lookup table"
     | "Key Vault"
     | "Queue"

@@ -2,6 +2,7 @@
 
 import process from "node:process";
 import type { PartState } from "../observe/http.ts";
+import type { LiveCertificate, LiveState } from "./live_state.ts";
 import type { Reason, Remedy } from "./reason.ts";
 import type { Failure, ServiceName, ServiceState } from "./services.ts";
 import type { Message, Status } from "./status.ts";
@@ -60,7 +61,8 @@ function overviewOf(status: Status, options: ViewOptions): Overview {
   const { version, hostname, sandbox, maxMessages, mayChange } = options;
   const parts = live?.parts() ?? { smtp: { ready: false } };
   const notReady = namesOf(parts);
-  const certificate = certificateView(status);
+  const certificate = certificateView(live?.certificate(), now);
+  const clientCertificate = certificateView(live?.clientCertificate?.(), now);
   const usage = live?.queue?.usage();
   return {
     version,
@@ -74,6 +76,7 @@ function overviewOf(status: Status, options: ViewOptions): Overview {
     connections: live?.connections() ?? 0,
     memory: process.memoryUsage.rss(),
     ...(certificate === undefined ? {} : { certificate }),
+    ...(clientCertificate === undefined ? {} : { clientCertificate }),
     services: [...status.services.states].map((state) => serviceView(state, status, options)),
     hour: status.hour.view(now),
     ...(usage === undefined ? {} : { queue: countsOf(usage) }),
@@ -86,8 +89,10 @@ function namesOf(parts: Readonly<Record<string, PartState>>): string[] {
   return Object.entries(parts).filter(([, { ready }]) => !ready).map(([name]) => name);
 }
 
-function certificateView({ live, now }: Status): CertificateView | undefined {
-  const certificate = live?.certificate();
+function certificateView(
+  certificate: LiveCertificate | undefined,
+  now: number,
+): CertificateView | undefined {
   if (certificate === undefined) return undefined;
   const { source, expires } = certificate;
   return { source, expires, days: Math.floor((expires - now) / DAY) };
@@ -99,7 +104,7 @@ function serviceView(
   options: ViewOptions,
 ): ServiceView {
   // The vault is asked every minute, and only changes are events.
-  const vault = name === "Key Vault" ? live?.certificate()?.readAt : undefined;
+  const vault = name === "Key Vault" ? vaultReadAt(live) : undefined;
   const last = vault !== undefined && silentSince === undefined ? vault : succeeded;
   const fix = failed && options.serviceRemedy(name, failed);
   return {
@@ -110,6 +115,13 @@ function serviceView(
       : { failed: { ...failed, ...(fix === undefined ? {} : { fix }) } }),
     ...(silentSince === undefined ? {} : { silentSince }),
   };
+}
+
+/** When the vault last answered. Both certificates may be in it. */
+function vaultReadAt(live: LiveState | undefined): number | undefined {
+  const read = [live?.certificate(), live?.clientCertificate?.()]
+    .flatMap((one) => one?.source === "keyvault" ? [one.readAt] : []);
+  return read.length === 0 ? undefined : Math.min(...read);
 }
 
 function countsOf(

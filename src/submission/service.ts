@@ -149,7 +149,7 @@ export class RelayService implements SubmissionService {
     // After a fault the message may have been sent, so it counts.
     let counts = true;
     try {
-      const current = overRate ? account : await this.#current(account, message.facts);
+      const current = overRate ? account : await this.#current(principal, message.facts);
       const failure = "reply" in current ? current : undefined;
       const submission = this.#submissionOf(
         principal,
@@ -202,7 +202,7 @@ export class RelayService implements SubmissionService {
     }
     const { credentials, limited } = trusted;
     const result = asTrusted(
-      await accounts.login(credentials, undefined, timed.steps),
+      await accounts.login(credentials, { client: "trusted", steps: timed.steps }),
       limited,
     );
     if (result.type === "refused" && result.code === UNBOUND) {
@@ -234,7 +234,7 @@ export class RelayService implements SubmissionService {
     const check = senderCheck(account, {
       authorization,
       policy: senders,
-      refresh: (latest) => accounts.refresh(latest),
+      refresh: (latest) => accounts.refresh(latest, authorization),
     });
     const principal: Principal = {
       account,
@@ -273,11 +273,15 @@ export class RelayService implements SubmissionService {
     return { reply };
   }
 
-  async #current(account: Account, facts: SessionFacts): Promise<Account | LoginFailure> {
+  async #current(
+    { account, authorization }: Principal,
+    facts: SessionFacts,
+  ): Promise<Account | LoginFailure> {
     const { accounts, trusted } = this.#logins;
     // The settings are those of the login.
     if (account.entry === undefined) return account;
-    return await currentAccount(accounts, account, facts, trusted?.limited ?? false);
+    const refresh = (latest: Account) => accounts.refresh(latest, authorization);
+    return await currentAccount({ refresh }, account, facts, trusted?.limited ?? false);
   }
 
   /** MAIL's check, without a login's own reasons: the message rate, and the room of a queue. */

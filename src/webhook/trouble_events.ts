@@ -1,10 +1,10 @@
-// What a webhook is told of logins and certificates: trouble that somebody has to do something about, and
+// What a webhook is told of logins, certificates and credentials: trouble that somebody has to do something about, and
 // each kind once in a while.
 
 import { BoundedMap } from "../bounded_map.ts";
 import type { Clock } from "../clock.ts";
 import { clientKey } from "../networks.ts";
-import type { LoginEvent, RelayEvent } from "../observe/relay_event.ts";
+import type { LoginEvent, RelayEvent, TokenEvent } from "../observe/relay_event.ts";
 import type { Told } from "./message_events.ts";
 
 /** Failed logins from one address within BURST_TIME, in milliseconds, that are a burst. */
@@ -37,6 +37,7 @@ export class TroubleEvents {
   /** Times of the last events about addresses. */
   readonly #bursts: number[] = [];
   readonly #expired: BoundedMap<true>;
+  /** Texts, and refusals of the relay's own credentials. */
   readonly #certificates: BoundedMap<true>;
 
   constructor(clock: Pick<Clock, "now">) {
@@ -49,27 +50,43 @@ export class TroubleEvents {
 
   of(event: RelayEvent): readonly Told[] {
     if (event.type === "login") return this.#login(event);
+    if (event.type === "token") return this.#refused(event);
     if (event.type === "message" && "code" in event.outcome) {
       // The token of an open session was fetched again.
+      if (event.submission.account.credential !== undefined) return [];
       return this.#secretExpired(event.submission.username, event.outcome.code);
     }
     if (event.type === "queue" && event.message.record !== undefined) {
+      if (event.message.record.account.credential !== undefined) return [];
       return this.#secretExpired(event.message.record.username, event.code);
     }
-    if (event.type !== "certificate" || !/WARNING|ERROR/.test(event.level)) return [];
+    if (event.type !== "certificate" && event.type !== "clientCertificate") return [];
+    if (!/WARNING|ERROR/.test(event.level)) return [];
     const { text, fields } = event;
     if (this.#certificates.has(text)) return [];
     this.#certificates.set(text, true);
     const expires = fields["expires"];
     const data = { text, ...(expires === undefined ? {} : { expires: String(expires) }) };
-    return [{ type: "certificate.ending", data }];
+    if (event.type === "certificate") return [{ type: "certificate.ending", data }];
+    return [{ type: "credential.ending", data: { credential: "certificate", ...data } }];
+  }
+
+  /** One of the relay's own credentials. */
+  #refused({ refusal }: TokenEvent): readonly Told[] {
+    if (refusal?.credential === undefined) return [];
+    const { credential, code, detail } = refusal;
+    const key = `${credential} ${code} ${detail}`;
+    if (this.#certificates.has(key)) return [];
+    this.#certificates.set(key, true);
+    return [{ type: "credential.refused", data: { credential, code, detail } }];
   }
 
   #login({ client, credentials: { username }, result }: LoginEvent): readonly Told[] {
     if ("account" in result) return [];
     const { type, code = "" } = result;
-    const expired = this.#secretExpired(username, code);
-    return type === "later" ? expired : [...expired, ...this.#failed(client.address, code)];
+    // With `later`, it is a secret of the relay's own.
+    if (type === "later") return [];
+    return [...this.#secretExpired(username, code), ...this.#failed(client.address, code)];
   }
 
   #failed(client: string, code: string): readonly Told[] {

@@ -31,6 +31,10 @@ export const WEBHOOK_TYPES = [
   "secret.expired",
   /** The certificate ends soon, has ended, or could not be replaced. */
   "certificate.ending",
+  /** The relay's own certificate for Entra ID ends soon, has ended, or could not be replaced. */
+  "credential.ending",
+  /** Entra ID refuses a credential of the relay's own. */
+  "credential.refused",
 ] as const;
 
 export type WebhookType = (typeof WEBHOOK_TYPES)[number];

@@ -1,7 +1,12 @@
 /** Logins with a client's token: the account, and the use of the token. */
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it } from "node:test";
-import type { Account, Authorization, LoginResult } from "../../src/accounts/account.ts";
+import type {
+  Account,
+  Authorization,
+  LoginFailure,
+  LoginResult,
+} from "../../src/accounts/account.ts";
 import type { AccountsOptions } from "../../src/accounts/accounts.ts";
 import { ClientTokens } from "../../src/accounts/client_tokens.ts";
 import { Entries } from "../../src/accounts/entries.ts";
@@ -13,6 +18,7 @@ import { SenderList } from "../../src/accounts/sender_list.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { CLIENT, type Logins, openLogins, SCOPE, TENANT, USERNAME } from "../support/logins.ts";
+import { hashOf } from "../support/passwords.ts";
 import { jwt } from "../support/tokens.ts";
 
 const OTHER = "99999999-2222-4333-8444-555555555555";
@@ -252,6 +258,10 @@ describe("a login with a token", () => {
       other: { tenant_id: TENANT, client_id: OTHER },
       domain: { tenant_id: "contoso.com", client_id: CLIENT },
       disabled: { tenant_id: TENANT, client_id: CLIENT, disabled: true },
+      device: {
+        ...{ tenant_id: TENANT, client_id: CLIENT, from_email: "device@example.com" },
+        ...{ password_hash: hashOf("a password", "sha256"), credential: "certificate" },
+      },
     };
     const { bring } = open({ rows });
     const { account: { entry, fromEmail }, authorization } = loggedIn(await bring("mine@lookup"));
@@ -261,7 +271,12 @@ describe("a login with a token", () => {
       assert.match(line(await bring(`${id}@lookup`)), /^535 5\.7\.8 .*TOKEN_MISMATCH/, id);
     }
     assert.match(line(await bring("domain@lookup")), /TOKEN_MISMATCH: .* domain as its tenant_id/);
-    assert.match(line(await bring("disabled@lookup")), /^535 5\.7\.8 This account is disabled/);
-    assert.match(line(await bring("nobody@lookup")), /^535 5\.7\.8 The lookup table has no entry/);
+    // Anybody can write a token, which must not tell which ids exist; nor does it log in as a device.
+    const reasons = { disabled: / is disabled$/, nobody: / no entry /, device: /no token can$/ };
+    for (const [id, reason] of Object.entries(reasons)) {
+      const result = await bring(`${id}@lookup`);
+      assert.match(line(result), /^535 5\.7\.8 The username or the password is wrong, /, id);
+      assert.match((result as LoginFailure).detail, reason);
+    }
   });
 });

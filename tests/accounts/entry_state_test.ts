@@ -6,6 +6,7 @@ import { senderRefusal } from "../../src/accounts/senders.ts";
 import { isTableKey } from "../../src/accounts/entry.ts";
 import { type Delimiter, parseUsername } from "../../src/accounts/username.ts";
 import { SenderList } from "../../src/accounts/sender_list.ts";
+import { hashOf } from "../support/passwords.ts";
 
 const ID = "12345678-1234-1234-1234-123456789abc";
 const IDS = { tenant_id: ID, client_id: ID };
@@ -89,6 +90,41 @@ describe("the state of an entry", () => {
       column: "client_id",
     });
   });
+});
+
+describe("the entry of a device with its own password", () => {
+  const DEVICE = {
+    from_email: "scanner@example.com",
+    credential: "certificate",
+    password_hash: hashOf("a password", "sha256"),
+  };
+
+  const NAMED: readonly (readonly [id: string, state: RegExp])[] = [
+    ["scanner", /^ok$/],
+    ["scanner@printers.example", /^ok$/],
+    ["kTq7RvW3mXc9PzHf4NbJ8sYd", /^its username is id@lookup alone: the id is too long .*secret$/],
+    [`${ID}:${ID}`, /^ok$/],
+    [`${ID}@${ID}`, /^the id may not contain "@"/],
+    ["scanner@lookup", /^the id may not contain "@"/],
+    ["x".repeat(1018), /^ok$/],
+  ];
+  for (const [id, expected] of NAMED) {
+    it(`may have the id ${id.slice(0, 24)} as its whole username, or not (${expected})`, () => {
+      for (const forced of [false, true]) {
+        // No login by tenant and client uses it.
+        const found = state(DEVICE, id, { forced });
+        const text = found.type === "mistake"
+          ? found.problem
+          : found.type === "ok"
+          ? found.hint ?? "ok"
+          : "";
+        assert.match(text, expected);
+      }
+      const username = parseUsername(id, "@");
+      const isNamed = username.type === "invalid" && username.bareId === id;
+      if (expected.source === "^ok$") assert(isNamed);
+    });
+  }
 });
 
 describe("an entry that no username can name", () => {

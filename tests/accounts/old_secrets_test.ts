@@ -6,6 +6,7 @@ import { usernameKey } from "../../src/accounts/username.ts";
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Accounts } from "../../src/accounts/accounts.ts";
+import { DevicePasswords } from "../../src/accounts/device_passwords.ts";
 import { Entries } from "../../src/accounts/entries.ts";
 import { LoginGuard } from "../../src/limits/login_guard.ts";
 import { refusalFor, unreachable } from "../../src/entra/entra_errors.ts";
@@ -58,12 +59,16 @@ function open(rows: Record<string, Record<string, unknown>> = {}) {
       findByClient: () => Promise.resolve([]),
     },
   });
-  const accounts = new Accounts({ delimiter: "@", tokens, scope: SCOPE, entries });
+  // Derivations that cost nothing.
+  const passwords = new DevicePasswords({
+    derive: () => Promise.resolve(new Uint8Array(32).fill(1)),
+  });
+  const accounts = new Accounts({ delimiter: "@", tokens, scope: SCOPE, entries, passwords });
   const guard = new LoginGuard({
     rate: { most: 10, window: 60_000 },
     accountOf: (username) => usernameKey(username, "@"),
     clock,
-    login: (credentials, mayAskAgain) => accounts.login(credentials, mayAskAgain),
+    login: (credentials, context) => accounts.login(credentials, context),
   });
   const login = async (username: string, password: string) => {
     const credentials = { mechanism: "PLAIN", username, password: new Secret(password) } as const;

@@ -40,6 +40,16 @@ describe("a username as it is shown", () => {
 
   it("is whole if it is an id of the lookup table", () => {
     assert.equal(shownUsername("hunter2!@lookup", "@", true), "hunter2!@lookup");
+    for (const id of ["scanner", "scanner@printers.example"]) {
+      assert.equal(shownUsername(id, "@", true), id);
+    }
+  });
+
+  it("is not, even if it is a word, where it may be a password in the wrong field", () => {
+    for (const text of ["scanner", "Sommer2024", "ann@example.com"]) {
+      assert.equal(shownUsername(text, "@"), `(${text.length} characters, not shown)`);
+    }
+    assert.equal(shownUsername(SECRET, "@", true), "(40 characters, not shown)");
   });
 });
 
@@ -60,12 +70,18 @@ describe("a login's username", () => {
   it("is shown if Entra ID or an entry has refused it, because then the table has it", () => {
     assert.equal(shown("hunter2!@lookup", refused("AADSTS7000215")), "hunter2!@lookup");
     const disabled = { ...refused("ENTRY_DISABLED"), entry: { id: "hunter2!" } } as LoginResult;
-    assert.equal(shown("hunter2!@lookup", disabled), "hunter2!@lookup");
+    const wrong = { ...refused("WRONG_PASSWORD"), entry: { id: "hunter2!" } } as LoginResult;
+    const away = { ...refused("ECONNREFUSED"), isPasswordRight: true } as LoginResult;
+    for (const result of [disabled, wrong, away]) {
+      assert.equal(shown("hunter2!@lookup", result), "hunter2!@lookup");
+      assert.equal(shown("hunter2!", result), "hunter2!");
+    }
   });
 
   it("is not shown if the table does not have it, or that is unknown", () => {
     for (const code of ["NO_ENTRY", "NO_TABLE", "ECONNREFUSED", undefined]) {
       assert.equal(shown("hunter2!@lookup", refused(code)), "(8 characters, not shown)@lookup");
+      assert.equal(shown("hunter2!", refused(code)), "(8 characters, not shown)");
     }
   });
 

@@ -3,7 +3,13 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import * as fc from "../support/property.ts";
-import { type Delimiter, parseId, parseUsername, shortId } from "../../src/accounts/username.ts";
+import {
+  type Delimiter,
+  parseId,
+  parseUsername,
+  shortId,
+  usernameKey,
+} from "../../src/accounts/username.ts";
 
 const TENANT = "12345678-1234-1234-1234-123456789abc";
 const TENANT_SHORT = "EjRWeBI0EjQSNBI0VniavA";
@@ -181,5 +187,47 @@ describe("a username", () => {
       }),
       { numRuns: 500 },
     );
+  });
+});
+
+describe("a username that may be the bare id of an entry", () => {
+  /** In the form of Entra ID's, but not a real secret. */
+  const SECRET = "aB38Q~xYzXyZxYzXyZxYzXyZxYzXyZxYzXyZxY_1";
+  const bareId = (text: string, delimiter: Delimiter = "@") => {
+    const name = parseUsername(text, delimiter);
+    return name.type === "invalid" ? name.bareId : name.type;
+  };
+
+  it("is every text of no other form", () => {
+    const IDS = ["scanner", "scanner@printers.example", "a@b@c", "Etage 3, Büro", "@lookup", "x:y"];
+    for (const delimiter of ["@", ":", "|"] as const) {
+      for (const id of IDS) assert.equal(bareId(id, delimiter), id);
+    }
+    assert.equal(bareId("ReceptionPrinterOnTheSecondFloor2"), "ReceptionPrinterOnTheSecondFloor2");
+  });
+
+  it("is no text of another form", () => {
+    assert.equal(bareId("scanner@lookup.printers.example"), "lookup");
+    assert.equal(bareId(`${TENANT}@${CLIENT}.printers.example`), "direct");
+  });
+
+  it("is nothing that may be a secret or a made password, and nothing endless", () => {
+    const TEXTS = [
+      ...["", SECRET, `${SECRET}@printers.example`, "x".repeat(1025)],
+      ...["kTq7RvW3mXc9PzHf4NbJ8sYd", "2AdHfTy7JmNpRtYk3Q4Ce", "0123456789abcdef01234567"],
+      ...["AdHfTyJmNpRtYkQCeWvXaDFm", "user:kTq7RvW3mXc9PzHf4NbJ8sYd"],
+    ];
+    for (const text of TEXTS) assert.equal(bareId(text), undefined, text);
+  });
+
+  it("has the same key as with id@lookup, where there is a lookup", () => {
+    for (const id of ["scanner", "scanner@printers.example", "ann"]) {
+      assert.equal(usernameKey(id, "@", true), `id ${id}`);
+      assert.equal(usernameKey(id, "@"), undefined);
+    }
+    assert.equal(usernameKey("scanner@lookup", "@", true), usernameKey("scanner", "@", true));
+    assert.equal(usernameKey("a:lookup", ":"), usernameKey("a", ":", true));
+    assert.equal(usernameKey(SECRET, "@", true), undefined);
+    assert.equal(usernameKey(`${TENANT}@${CLIENT}`, "@", true), `${TENANT} ${CLIENT}`);
   });
 });

@@ -134,13 +134,16 @@ describe("an installed service", () => {
     const key = join(folder, "key.pem");
     writeFileSync(key, "any content");
     chmodSync(key, 0o640);
-    const settings = ["User=nobody", `Environment=TLS_KEY_FILEPATH=${key}`];
-    const hidden = (...lines: readonly string[]) => {
-      const service = serviceToCheck(unit(...settings, ...lines));
-      service.close();
-      return service.findings.filter(({ code }) => code === "service.hidden").length;
-    };
-    assert.equal(hidden(), 1);
-    assert.equal(hidden(`SupplementaryGroups=${process.getgid!()}`), 0);
+    const names = ["TLS_KEY_FILEPATH", "CLIENT_KEY_FILEPATH", "LOOKUP_FILE"];
+    for (const name of names) {
+      const settings = ["User=nobody", `Environment=${name}=${key}`];
+      const hidden = (...lines: readonly string[]) => {
+        const service = serviceToCheck(unit(...settings, ...lines));
+        service.close();
+        return service.findings.filter(({ code }) => code === "service.hidden").length;
+      };
+      assert.equal(hidden(), 1, name);
+      assert.equal(hidden(`SupplementaryGroups=${process.getgid!()}`), 0, name);
+    }
   });
 });

@@ -9,8 +9,9 @@
 # nothing else. So the ports are those of the page, and the relay's name is served there.
 #
 # Needs root (a container's is enough), apt-get of Debian 12, and msmtp, python3, openssl, curl,
-# unshare and ip. Names of clients as arguments: only those. Prints one line; exit 0 when all is
-# well, 1 when not.
+# unshare and ip. Names of clients as arguments: only those. With --device before them, each client
+# logs in as a device that has a password of its own, and no client secret. Prints one line; exit 0
+# when all is well, 1 when not.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -32,6 +33,10 @@ if [ "${1:-}" = --inside ]; then
   exit
 fi
 
+if [ "${1:-}" = --device ]; then
+  export RECIPES_FOR=device
+  shift
+fi
 for tool in apt-get dpkg-deb msmtp python3 openssl curl unshare ip; do
   command -v "$tool" > /dev/null || fail "$tool is needed"
 done

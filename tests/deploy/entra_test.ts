@@ -4,8 +4,9 @@
  * PowerShell cannot be run here: only its text is examined.
  */
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { spawnSync } from "node:child_process";
-import { randomUUID } from "node:crypto";
+import { createPrivateKey, randomUUID, X509Certificate } from "node:crypto";
 import {
   chmodSync,
   copyFileSync,
@@ -15,6 +16,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -53,7 +55,10 @@ describe("deploy/entra/setup.sh", () => {
     copyFileSync(join(ROOT, "tests/support/azure_cli.bash"), join(binaries, "az"));
     chmodSync(join(binaries, "az"), 0o755);
     for (
-      const file of ["apps", "principals", "granted", "requested", "secrets", "calls"]
+      const file of [
+        ...["apps", "principals", "granted", "requested", "secrets", "calls"],
+        ...["certificates", "identities", "federated", "parameters"],
+      ]
     ) tenantHas(file, "");
     tenant = randomUUID();
     app = randomUUID();
@@ -237,6 +242,192 @@ describe("deploy/entra/setup.sh", () => {
     assert.equal(lines("apps").length, 1);
   });
 
+  describe("without a secret", () => {
+    const IDENTITY = "0a1b2c3d-0000-4000-8000-000000000001";
+    const PRINCIPAL = "0a1b2c3d-0000-4000-8000-000000000002";
+    const RESOURCE = "/subscriptions/s/resourcegroups/g/providers/Microsoft.ManagedIdentity";
+
+    const made = () => ["--make-certificate", join(home, "keys")];
+    const inKeys = (name: string) => join(home, "keys", name);
+
+    it("makes a certificate, registers it, and prints settings and the device's entry", () => {
+      const { status, stdout, stderr } = setup(...GIVEN, ...made());
+      assert.equal(status, 0, stderr);
+      const certificate = new X509Certificate(readFileSync(inKeys("client-cert.pem")));
+      assert.ok(
+        certificate.checkPrivateKey(createPrivateKey(readFileSync(inKeys("client-key.pem")))),
+      );
+      assert.equal(statSync(inKeys("client-key.pem")).mode & 0o777, 0o600);
+      const thumbprint = certificate.fingerprint.replaceAll(":", "");
+      assert.deepEqual(lines("certificates"), [thumbprint]);
+      assert.deepEqual(lines("secrets"), []);
+      assert.equal(field(stdout, "Thumbprint"), thumbprint);
+      assert.equal(field(stdout, "SHA-256"), certificate.fingerprint256.replaceAll(":", ""));
+      assert.doesNotMatch(stdout, /^(?:Password|Username) /m);
+      for (
+        const line of [
+          `CLIENT_CERTIFICATE_FILEPATH=${inKeys("client-cert.pem")}`,
+          `CLIENT_KEY_FILEPATH=${inKeys("client-key.pem")}`,
+          `LOOKUP_FILE=${join(home, "lookup.json")}`,
+          `smtp-oauth-relay lookup set scanner tenant_id=${tenant} client_id=${app} ` +
+          "from_email=scanner@example.com credential=certificate",
+          "smtp-oauth-relay lookup set-password scanner",
+          `New-ManagementRoleAssignment -Name 'SMTP relay Mail.Send' -App ${
+            lines("principals")[0]
+          } ` +
+          "-Role 'Application Mail.Send' -CustomResourceScope 'SMTP relay'",
+        ]
+      ) assert.ok(stdout.split("\n").includes(line), `${line}\n${stdout}`);
+    });
+
+    it("gives the key to no program but openssl, and changes nothing when it is run again", () => {
+      setup(...GIVEN, ...made());
+      const key = readFileSync(inKeys("client-key.pem"), "utf8");
+      assert.ok(!lines("calls").join().includes(key.split("\n")[1]!));
+      const again = setup(...GIVEN, ...made());
+      assert.equal(again.status, 0, again.stderr);
+      assert.deepEqual(again.writes, []);
+      assert.equal(readFileSync(inKeys("client-key.pem"), "utf8"), key);
+      assert.match(again.stderr, /The certificate is registered: thumbprint [0-9A-F]{40}\n/);
+    });
+
+    // Graph's form of customKeyIdentifier is not documented.
+    it("knows a registered certificate by its thumbprint in base64, too", () => {
+      setup(...GIVEN, ...made());
+      const [thumbprint] = lines("certificates");
+      tenantHas("certificates", Buffer.from(thumbprint!, "hex").toString("base64") + "\n");
+      assert.deepEqual(setup(...GIVEN, ...made()).writes, []);
+    });
+
+    it("adds a second certificate for a renewal, without its key", () => {
+      setup(...GIVEN, ...made());
+      const renewed = join(home, "renewed.pem");
+      assert.equal(
+        spawnSync("openssl", [
+          ...["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "90", "-subj", "/CN=new"],
+          ...["-keyout", renewed + ".key", "-out", renewed],
+        ]).status,
+        0,
+      );
+      // A file with both, as programs like to have them.
+      writeFileSync(
+        renewed,
+        readFileSync(renewed + ".key", "utf8") + readFileSync(renewed, "utf8"),
+      );
+      const { status, stdout, stderr } = setup(...GIVEN, "--certificate", renewed);
+      assert.equal(status, 0, stderr);
+      assert.equal(lines("certificates").length, 2);
+      assert.match(stdout, new RegExp(`^CLIENT_CERTIFICATE_FILEPATH=${renewed}$`, "m"));
+    });
+
+    it("lets the app trust a managed identity, by its name or its client id", () => {
+      const row = [
+        PRINCIPAL,
+        IDENTITY,
+        "relay-id",
+        `isExplicit=True ${RESOURCE}/userAssignedIdentities/relay-id`,
+      ];
+      tenantHas("identities", row.join("\t") + "\n");
+      const { status, stdout, stderr } = setup(...GIVEN, "--managed-identity", "relay-id");
+      assert.equal(status, 0, stderr);
+      assert.deepEqual(lines("parameters").map((line) => JSON.parse(line)), [{
+        name: "smtp-oauth-relay-1",
+        issuer: `https://login.microsoftonline.com/${tenant}/v2.0`,
+        subject: PRINCIPAL,
+        audiences: ["api://AzureADTokenExchange"],
+      }]);
+      assert.deepEqual([lines("secrets"), lines("certificates")], [[], []]);
+      assert.match(stdout, new RegExp(`^MANAGED_IDENTITY_CLIENT_ID=${IDENTITY}$`, "m"));
+      assert.match(stdout, / credential=managed-identity$/m);
+      assert.deepEqual(setup(...GIVEN, "--managed-identity", IDENTITY).writes, []);
+    });
+
+    const clouds = [
+      ["AzureUSGovernment", "https://login.microsoftonline.us", "api://AzureADTokenExchangeUSGov"],
+      [
+        "AzureChinaCloud",
+        "https://login.partner.microsoftonline.cn",
+        "api://AzureADTokenExchangeChina",
+      ],
+    ] as const;
+    for (const [cloud, host, audience] of clouds) {
+      it(`uses issuer and audience of ${cloud}`, () => {
+        tenantHas("cloud", `${cloud}\n`);
+        const row = [
+          PRINCIPAL,
+          IDENTITY,
+          "relay-id",
+          `${RESOURCE}/userAssignedIdentities/relay-id`,
+        ];
+        tenantHas("identities", row.join("\t") + "\n");
+        setup(...GIVEN, "--managed-identity", "relay-id");
+        const [given] = lines("parameters").map((line) => JSON.parse(line));
+        assert.deepEqual([given.issuer, given.audiences], [`${host}/${tenant}/v2.0`, [audience]]);
+      });
+    }
+
+    it("refuses an identity that Entra ID does not accept, or that is not there", () => {
+      const row = [
+        PRINCIPAL,
+        IDENTITY,
+        "vm",
+        "isExplicit=False /subscriptions/s/virtualMachines/vm",
+      ];
+      tenantHas("identities", row.join("\t") + "\n");
+      const system = setup(...GIVEN, "--managed-identity", "vm");
+      assert.equal(system.status, 1);
+      assert.match(system.stderr, /'vm' is the system-assigned identity of a resource/);
+      const none = setup(...GIVEN, "--managed-identity", "other");
+      assert.match(none.stderr, /has no managed identity 'other'\n$/);
+      assert.deepEqual(lines("parameters"), []);
+    });
+
+    it("lets the app trust a Kubernetes service account, besides what it trusts", () => {
+      tenantHas("federated", "https://another.example/\tanother\n");
+      const given = [
+        ...["--federated-issuer", "https://oidc.example.com/1234/"],
+        ...["--federated-subject", "system:serviceaccount:smtp-relay:smtp-oauth-relay"],
+      ];
+      const { status, stdout, stderr } = setup("--all-mailboxes", ...given);
+      assert.equal(status, 0, stderr);
+      assert.deepEqual(JSON.parse(lines("parameters")[0]!), {
+        name: "smtp-oauth-relay-2",
+        issuer: given[1],
+        subject: given[3],
+        audiences: ["api://AzureADTokenExchange"],
+      });
+      assert.match(stdout, / credential=workload-identity$/m);
+      assert.deepEqual(setup("--all-mailboxes", ...given).writes, []);
+    });
+
+    it("keeps the secrets that are there, and says so", () => {
+      setup(...GIVEN);
+      const { stdout, stderr } = setup(...GIVEN, ...made());
+      assert.match(stderr, /still has 1 client secret/);
+      assert.doesNotMatch(stdout, /^Password /m);
+      assert.equal(lines("secrets").length, 1);
+    });
+
+    it("names the way without a secret when a tenant forbids secrets", () => {
+      tenantHas("no_secrets", "yes");
+      const { status, stdout, stderr } = setup(...GIVEN);
+      assert.equal(status, 1);
+      assert.match(
+        stderr,
+        /not allowed as per assigned policy\nsetup\.sh: .* use --make-certificate\n$/,
+      );
+      assert.equal(stdout, "");
+      assert.equal(setup(...GIVEN, ...made()).status, 0);
+    });
+
+    it("makes nothing in a dry run", () => {
+      const { status, stderr, writes } = setup(...GIVEN, ...made(), "--dry-run");
+      assert.equal(status, 0, stderr);
+      assert.deepEqual([writes, readdirSync(home)], [[], []]);
+      assert.match(stderr, /would make a key and a certificate, good for 365 days, in /);
+    });
+  });
+
   it("names the environment of a national cloud", () => {
     tenantHas("cloud", "AzureChinaCloud\n");
     const { stdout, stderr } = setup(...GIVEN);
@@ -288,6 +479,20 @@ describe("deploy/entra/setup.sh", () => {
     [/--secret-days '731' must be/, ...GIVEN, "--secret-days", "731"],
     [/--secret-days '1y' must be/, ...GIVEN, "--secret-days", "1y"],
     [/--delimiter '#' must be/, ...GIVEN, "--delimiter", "#"],
+    [/--certificate 'nowhere.pem' must be a file/, ...GIVEN, "--certificate", "nowhere.pem"],
+    [/--certificate-days '1096' must be/, ...GIVEN, "--certificate-days", "1096"],
+    [/exclude each other/, ...GIVEN, "--make-certificate", "x", "--managed-identity", "y"],
+    [/--managed-identity .* must be/, ...GIVEN, "--managed-identity", "it's"],
+    [/--federated-issuer 'http:.*' must be/, ...GIVEN, "--federated-issuer", "http://x"],
+    [/--federated-subject '' must be/, ...GIVEN, "--federated-issuer", "https://x"],
+    [
+      /--federated-subject .* must be/,
+      ...GIVEN,
+      "--federated-issuer",
+      "https://x",
+      "--federated-subject",
+      'a"b',
+    ],
     [/unknown option '--mailboxes'/, "--mailboxes", "a@example.com"],
   ];
   for (const [line, ...args] of refused) {
@@ -321,6 +526,12 @@ describe("deploy/entra/setup.ps1, as a text", () => {
         "smtp-oauth-relay",
         "MemberOfGroup -eq '$dn'",
         "[string] $Name = 'SMTP relay'",
+        "api://AzureADTokenExchangeUSGov",
+        "api://AzureADTokenExchangeChina",
+        "https://login.microsoftonline.us",
+        "https://login.partner.microsoftonline.cn",
+        "lookup set $id tenant_id=$tenant client_id=$appId from_email=$Address credential=$credential",
+        "lookup set-password $id",
       ]
     ) assert.ok(script.includes(text), text);
   });
@@ -333,13 +544,16 @@ describe("deploy/entra/setup.ps1, as a text", () => {
   it("explains every parameter", () => {
     const [, parameters = ""] = /\nparam\(\n([\s\S]*?)\n\)\n/.exec(script) ?? [];
     const names = [...parameters.matchAll(/^ {2}\[[a-z\[\]]+\] \$(\w+)/gm)].map(([, name]) => name);
-    assert.equal(names.length, 10);
+    assert.equal(names.length, 16);
     for (const name of names) assert.match(script, new RegExp(`^\\.PARAMETER ${name}$`, "m"));
   });
 
   // A variable keeps the validation of the parameter of its name: an empty value would throw.
   it("assigns to no parameter that is validated", () => {
-    assert.doesNotMatch(script, /^\s*\$(?:Mailbox|Name|ClientId|TenantId|SecretDays) =/im);
+    assert.doesNotMatch(
+      script,
+      /^\s*\$(?:Mailbox|Name|ClientId|TenantId|SecretDays|CertificateDays|ManagedIdentity|Federated\w+) =/im,
+    );
   });
 });
 

@@ -1,9 +1,10 @@
 /** Broken set-ups, each with the fault that `check` must name, and no other. */
 import { readFileSync } from "node:fs";
+import process from "node:process";
 import type { Code } from "../../src/check/codes.ts";
 import { defaultGateways } from "../../src/check/gateways.ts";
 import type { Fault } from "../../src/sandbox/faults.ts";
-import { TENANT } from "./programs.ts";
+import { CLIENT, TENANT } from "./programs.ts";
 import type { VaultFault } from "../support/vault.ts";
 import { ACCOUNT, CONNECTION_STRING } from "../support/azurite.ts";
 import { VAULT_CLIENT, VAULT_TENANT } from "../support/vault.ts";
@@ -65,6 +66,14 @@ const inTable = (name: string) => (world: World) => ({
 });
 /** Of the right form. */
 const WRONG_KEY = "V3Jvbmcta2V5LXRoYXQtbXVzdC1ub3Qtc2hvdw==";
+/** A lookup file, and the relay's own certificate. */
+const inFile = (name: string, certificate = "client") => (world: World) => ({
+  LOOKUP_FILE: world.file(`${name}.json`),
+  ...certificate === "" ? {} : {
+    CLIENT_CERTIFICATE_FILEPATH: world.file(`${certificate}.pem`),
+    CLIENT_KEY_FILEPATH: world.file(`${certificate}-key.pem`),
+  },
+});
 const inVault = (name: string) => ({ vault, sound }: World) => ({
   ...vault.environment(name),
   AZURE_AUTHORITY_HOST: sound["AZURE_AUTHORITY_HOST"]!,
@@ -640,7 +649,7 @@ const TABLE: readonly Case[] = [
     settings: () => ({ AZURE_TABLES_FORCE_USAGE: "true" }),
     codes: ["settings.bad", "settings.not-judged"],
     says: [
-      /AZURE_TABLES_FORCE_USAGE needs a table/,
+      /AZURE_TABLES_FORCE_USAGE needs entries: LOOKUP_FILE or/,
       /not checked because of AZURE_TABLES_URL: table, login/,
     ],
   },
@@ -1043,7 +1052,143 @@ const QUEUE: readonly Case[] = [
   },
 ];
 
+const DEVICES: readonly Case[] = [
+  {
+    name: "no fault of a device without a secret, and sends as its entry says",
+    settings: inFile("devices"),
+    args: message("ignored@example.com", "scanner"),
+    codes: [],
+    says: [
+      /ok {3}lookup: LOOKUP_FILE ".*devices\.json" has 2 entries, 0 of them disabled/,
+      /ok {3}credential: certificate with thumbprint [0-9A-F]{40} \(SHA-256 [0-9A-F]{64}\) is valid until 20/,
+      new RegExp(`ok {3}credential: certificate logs in to app ${CLIENT} of ${TENANT} `),
+      /ok {3}message: sent from scanner@example\.com to/,
+    ],
+    everywhere: true,
+  },
+  {
+    name: "the relay's own certificate that ends soon, and is not registered",
+    settings: inFile("devices", "client-soon"),
+    args: login("scanner"),
+    codes: ["credential.expires-soon", "credential.unregistered", "login.own-credential"],
+    says: [
+      /warn credential: certificate with thumbprint [0-9A-F]{40} .* 20 days left\. Fix: make a new one/,
+      new RegExp(
+        `FAIL credential: .*AADSTS700027: .* Fix: upload the certificate with thumbprint [0-9A-F]{40} ` +
+          `.* to app ${CLIENT}: Entra admin center, App registrations`,
+      ),
+    ],
+    everywhere: true,
+  },
+  {
+    name: "the relay's own certificate that has ended",
+    settings: inFile("devices", "client-ended"),
+    args: nothing,
+    codes: ["credential.expired", "credential.unregistered"],
+    says: [
+      /FAIL credential: certificate with thumbprint [0-9A-F]{40} .* ended on 20.*Fix: make a new/,
+    ],
+  },
+  {
+    name: "an app that does not have the certificate",
+    settings: inFile("unregistered"),
+    args: nothing,
+    example: "a certificate that is not registered",
+    codes: ["credential.unregistered"],
+    says: [new RegExp(`to app ${APPS.sendOnly}: Entra`)],
+  },
+  {
+    name: "a federated credential that is missing, with the values to enter",
+    settings: (world) => ({
+      ...inFile("cluster", "")(world),
+      AZURE_FEDERATED_TOKEN_FILE: world.file("token.jwt"),
+    }),
+    args: nothing,
+    codes: ["credential.untrusted"],
+    says: [
+      new RegExp(
+        `AADSTS7002\\d+: .*Fix: add a federated credential to app ${CLIENT} with issuer ` +
+          "https://oidc\\.example\\.com/cluster/, subject " +
+          "system:serviceaccount:smtp-relay:smtp-oauth-relay, audience api://AzureADTokenExchange:",
+      ),
+    ],
+  },
+  {
+    name: "a credential that entries name and no setting configures",
+    settings: inFile("devices", ""),
+    args: login("scanner@lookup"),
+    codes: ["credential.unset", "login.own-credential"],
+    says: [
+      /entry "scanner" of the lookup need.* "certificate", which is not set\. Fix: set CLIENT_CERT/,
+    ],
+  },
+  {
+    name: "a key that is not the own certificate's",
+    settings: (world) => ({
+      ...inFile("devices")(world),
+      CLIENT_KEY_FILEPATH: world.file("client-soon-key.pem"),
+    }),
+    args: nothing,
+    codes: ["credential.unusable"],
+    says: [/CLIENT_KEY_FILEPATH ".*" is not the key of the certificate/],
+  },
+  {
+    name: "the password of a device that is wrong",
+    settings: (world) => ({ ...inFile("devices")(world), RELAY_PASSWORD: "wrong-secret" }),
+    args: login("scanner"),
+    codes: ["login.password-wrong"],
+    says: [
+      /Fix: make a new password for the device: smtp-oauth-relay lookup set-password scanner \[/,
+    ],
+  },
+  {
+    name: "an entry without a password, whose id alone is no username",
+    settings: inFile("devices"),
+    args: login("plain"),
+    codes: ["login.no-password"],
+    says: [/entry "plain" .* has no password_hash/],
+  },
+  {
+    name: "an entry of the file with a mistake, and hashes that others can read",
+    settings: inFile("mistakes"),
+    args: nothing,
+    codes: ["lookup.row"],
+    says: [
+      /entry "unbound": from_email must be set .*Fix: correct it with: smtp-oauth-relay lookup set unbound from/,
+    ],
+  },
+  {
+    name: "hashes that every user can read",
+    settings: inFile("open"),
+    args: nothing,
+    codes: process.platform === "win32" ? [] : ["lookup.exposed"],
+    says: [/every user may read the hashes in LOOKUP_FILE ".*" \(mode 0644\)\. Fix: chmod 640/],
+  },
+  {
+    name: "a file that is half-written",
+    settings: inFile("half"),
+    args: nothing,
+    codes: ["lookup.malformed"],
+    says: [/half\.json": line 1, column \d+: the file ends too early/],
+  },
+  {
+    name: "a file that is not there",
+    settings: inFile("nowhere"),
+    args: nothing,
+    codes: ["lookup.unreadable"],
+    says: [/nowhere\.json": there is no such file or directory \(ENOENT\)\. Fix: create it/],
+  },
+  {
+    name: "a file without entries when each login needs one",
+    settings: (world) => ({ ...inFile("empty")(world), AZURE_TABLES_FORCE_USAGE: "true" }),
+    args: nothing,
+    codes: ["lookup.empty-forced"],
+    says: [/has no entry, and AZURE_TABLES_FORCE_USAGE refuses every login without one/],
+  },
+];
+
 export const CASES: readonly Case[] = [
+  ...DEVICES,
   ...SETTINGS,
   ...QUEUE,
   ...CERTIFICATES,

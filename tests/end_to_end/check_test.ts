@@ -121,7 +121,9 @@ function alike(text: string): string {
       /(?:127\.0\.0\.1|localhost|\[::\]|login\.microsoftonline\.com|graph\.microsoft\.com)(?::\d+)?/g,
       "HOST",
     )
-    .replace(/\d{4}-\d\d-\d\d/g, "DATE")
+    .replace(/\d{4}-\d\d-\d\d(?:T[\d:.]+Z)?/g, "DATE")
+    .replace(/[0-9A-F]{64}/g, "SHA256")
+    .replace(/[0-9A-F]{40}/g, "SHA1")
     .replace(/\d+ days/g, "DAYS")
     .replace(/\d+ ms/g, "TIME")
     .replace(/\d+ set,/g, "COUNT set,")

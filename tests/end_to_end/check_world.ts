@@ -1,6 +1,7 @@
 /** The world that `check` examines: files, ports and services, each of them sound or broken. */
-import { createPrivateKey } from "node:crypto";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { Buffer } from "node:buffer";
+import { createHash, createPrivateKey } from "node:crypto";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -71,8 +72,13 @@ export interface World {
 }
 
 export async function createWorld(): Promise<World> {
+  /** The relay's own certificate, which one app has. */
+  const registered = await make({ name: "relay", bits: 2048, from: -1, until: 364 });
   const cloud = await startCloud({
-    entra: { roles: (client) => ROLES[client] ?? ["Mail.Send", "Mail.ReadWrite"] },
+    entra: {
+      roles: (client) => ROLES[client] ?? ["Mail.Send", "Mail.ReadWrite"],
+      app: (client) => client === CLIENT ? { certificates: [registered.certificate] } : undefined,
+    },
     graph: { hasMailbox: (mailbox) => !mailbox.startsWith("nobody@") },
   });
   const root = await make({ name: "Example Root", ca: true, from: -100, until: 1000 });
@@ -151,6 +157,19 @@ export async function createWorld(): Promise<World> {
   const own = await make({ name: HOST, names: [HOST] });
   write("self-signed.pem", own);
   writeKey("self-signed-key.pem", own);
+
+  for (
+    const [name, made] of Object.entries({
+      client: registered,
+      "client-soon": await make({ name: "relay", bits: 2048, from: -335, until: 20.5 }),
+      "client-ended": await make({ name: "relay", bits: 2048, from: -400, until: -12 }),
+    })
+  ) {
+    write(`${name}.pem`, made);
+    writeKey(`${name}-key.pem`, made);
+  }
+  writeFileSync(file("token.jwt"), FEDERATED_TOKEN);
+  secrets.push(...writeLookups(file));
 
   const servers: { close(): Promise<void> }[] = [];
   const serve = async (server: Server) => {
@@ -249,6 +268,42 @@ export async function createWorld(): Promise<World> {
       rmSync(directory, { recursive: true });
     },
   };
+}
+
+/** Of a cluster that no app trusts. */
+const FEDERATED_TOKEN = [
+  { alg: "RS256", kid: "1", typ: "JWT" },
+  {
+    iss: "https://oidc.example.com/cluster/",
+    sub: "system:serviceaccount:smtp-relay:smtp-oauth-relay",
+    aud: ["api://AzureADTokenExchange"],
+    exp: Math.floor(Date.now() / 1000) + 3600,
+  },
+].map((part) => Buffer.from(JSON.stringify(part)).toString("base64url")).join(".") +
+  `.${Buffer.from("signature").toString("base64url")}`;
+
+/** Files for LOOKUP_FILE. @returns what must not show */
+function writeLookups(file: (name: string) => string): readonly string[] {
+  const salt = Buffer.from("sixteen octets..");
+  const hash = createHash("sha256").update(salt).update(SECRET).digest();
+  const parts = [salt, hash].map((octets) => octets.toString("base64").replace(/=+$/, ""));
+  const app = { tenant_id: TENANT, client_id: CLIENT, from_email: "scanner@example.com" };
+  const device = { ...app, password_hash: `$sha256$${parts.join("$")}`, credential: "certificate" };
+  const lookups: Record<string, unknown> = {
+    devices: { scanner: device, plain: app },
+    unregistered: { scanner: { ...device, client_id: APPS.sendOnly } },
+    cluster: { scanner: { ...device, credential: "workload-identity" } },
+    mistakes: { scanner: device, unbound: { ...device, from_email: "" } },
+    empty: {},
+  };
+  for (const [name, entries] of Object.entries(lookups)) {
+    writeFileSync(file(`${name}.json`), JSON.stringify(entries));
+    chmodSync(file(`${name}.json`), 0o600);
+  }
+  writeFileSync(file("half.json"), JSON.stringify(lookups["devices"]).slice(0, -5));
+  writeFileSync(file("open.json"), JSON.stringify(lookups["devices"]));
+  chmodSync(file("open.json"), 0o644);
+  return parts;
 }
 
 async function fillTables(azurite: Azurite): Promise<void> {

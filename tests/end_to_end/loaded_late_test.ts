@@ -18,12 +18,15 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { after, before, describe, it } from "node:test";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
-import { type Program, root, run, SECRET, serve, USERNAME } from "./programs.ts";
+import { CLIENT, type Program, root, run, SECRET, serve, TENANT, USERNAME } from "./programs.ts";
 import { SmtpClient } from "./smtp_client.ts";
 
-/** What is for table, vault, identities, the sandbox, the queue, the status page, events or traces only. */
+/**
+ * What is for table, vault, identities, the sandbox, the queue, the status page, events, traces or
+ * LOOKUP_FILE only.
+ */
 const LATE =
-  /^(?:@azure\/(?!msal-(?:node|common)$)|@azure-rest\/|@typespec\/|node-forge$|@peculiar\/|node:sqlite$|src\/(?:queue\/(?:azure|sqlite)|webhook|status|traces)\/|src\/commands\/status_page)/;
+  /^(?:@azure\/(?!msal-(?:node|common)$)|@azure-rest\/|@typespec\/|node-forge$|@peculiar\/|node:sqlite$|jsonc-parser$|src\/accounts\/lookup_file|src\/(?:queue\/(?:azure|sqlite)|webhook|status|traces)\/|src\/commands\/status_page|src\/entra\/(?:managed_identity|token_file|fixed_secret)|src\/certificates\/(?:client_certificate|keyvault))/;
 
 /** `import … from "x"`, `export … from "x"`, `import "x"`; not those of types, nor `import("x")`. */
 const STATIC = /^(?:import|export)\s(?!type\s)(?:[^;"']*?\sfrom\s)?\s*["']([^"']+)["']/gm;
@@ -58,6 +61,7 @@ describe("the modules that a relay loads", () => {
     assert(comesWith("src/entra/msal.ts").has("@azure/msal-node"));
     assert(comesWith("src/queue/sqlite/worker.ts").has("node:sqlite"));
     assert(comesWith("src/traces/traces.ts").has("src/traces/otlp.ts"));
+    assert(comesWith("src/accounts/lookup_file.ts").has("jsonc-parser"));
     for (const door of ["sqlite_queue", "administration"]) {
       assert(!comesWith(`src/queue/sqlite/${door}.ts`).has("node:sqlite"), door);
     }
@@ -77,7 +81,9 @@ describe("a relay whose packages for table, vault and identities are traps", () 
     const copy = join(directory, "node_modules");
     for (const name of packages(real)) {
       mkdirSync(dirname(join(copy, name)), { recursive: true });
-      if (!LATE.test(name)) symlinkSync(join(real, name), join(copy, name));
+      // A relay with LOOKUP_FILE needs it.
+      const isNeeded = !LATE.test(name) || name === "jsonc-parser";
+      if (isNeeded) symlinkSync(join(real, name), join(copy, name));
       else setTrap(join(copy, name), name);
     }
     const main = join(directory, "src", "main.ts");
@@ -115,20 +121,33 @@ describe("a relay whose packages for table, vault and identities are traps", () 
     );
   }
 
-  it("logs in, sends and stops without loading them", async () => {
-    const relay = await serve(program, {
-      TLS_SOURCE: "off",
-      REQUIRE_TLS: "false",
-      AZURE_AUTHORITY_HOST: cloud.authority.href,
-      GRAPH_ENDPOINT: cloud.endpoint.href,
+  const settings: readonly [name: string, username: string, more: () => Record<string, string>][] =
+    [
+      ["logs in, sends and stops without loading them", USERNAME, () => ({})],
+      ["does the same with its entries in a file alone", "scanner@lookup", () => {
+        const path = join(directory, "lookup.json");
+        const entry = { tenant_id: TENANT, client_id: CLIENT };
+        writeFileSync(path, JSON.stringify({ scanner: entry }));
+        return { LOOKUP_FILE: path, AZURE_TABLES_FORCE_USAGE: "true" };
+      }],
+    ];
+  for (const [name, username, more] of settings) {
+    it(name, async () => {
+      const relay = await serve(program, {
+        TLS_SOURCE: "off",
+        REQUIRE_TLS: "false",
+        AZURE_AUTHORITY_HOST: cloud.authority.href,
+        GRAPH_ENDPOINT: cloud.endpoint.href,
+        ...more(),
+      });
+      const client = new SmtpClient(relay.smtp);
+      assert.match(await client.login(username, SECRET), /^235 2\.7\.0/);
+      assert.match(await client.send("me@example.com", "you@example.org"), /^250 2\.0\.0/);
+      client.destroy();
+      assert.equal(await relay.running.stop(), 0);
+      assert.doesNotMatch(relay.running.stderr, /LOADED/);
     });
-    const client = new SmtpClient(relay.smtp);
-    assert.match(await client.login(USERNAME, SECRET), /^235 2\.7\.0/);
-    assert.match(await client.send("me@example.com", "you@example.org"), /^250 2\.0\.0/);
-    client.destroy();
-    assert.equal(await relay.running.stop(), 0);
-    assert.doesNotMatch(relay.running.stderr, /LOADED/);
-  });
+  }
 
   it("would fail if it loaded one", async () => {
     const script = join(directory, "src", "trapped.ts");

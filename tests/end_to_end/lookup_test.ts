@@ -128,6 +128,24 @@ for (const program of PROGRAMS) {
       for (const id of ["a", "b"]) await lookup(["delete", id, "--yes"]);
     });
 
+    it("gives an entry a password, and shows no hash", async () => {
+      const sender = ["credential=certificate", "allowed_senders=@example.com"];
+      await lookup(["set", "device", ...IDS, ...sender]);
+      const made = await lookup(["set-password", "device"]);
+      assert.equal(made.status, 0, made.stderr);
+      assert.match(made.stdout, /^[2-9A-Za-z]{24}\n$/);
+      assert.match((await lookup(["list"])).stdout, /^device .* set \(sha256\) .* ok$/m);
+      const next = await lookup(["set-password", "device", "--next", "--length=20", "--json"]);
+      assert.equal(JSON.parse(next.stdout).password_hash_next, "set (scrypt)");
+      assert.equal((await lookup(["set-password", "device", "--promote"])).status, 0);
+      const { stdout } = await lookup(["get", "device", "--json"]);
+      const { password_hash, usable, ...rest } = JSON.parse(stdout);
+      assert.deepEqual([password_hash, usable], ["set (scrypt)", true]);
+      assert(!("password_hash_next" in rest));
+      assert.doesNotMatch(output, /\$(?:sha256|scrypt)\$/);
+      await lookup(["delete", "device", "--yes"]);
+    });
+
     it("writes ids as the Python relay compares them", async () => {
       const { stdout } = await lookup([
         "set",
@@ -329,14 +347,41 @@ for (const program of PROGRAMS) {
       assert.match(await client.send("root@localhost", "bob@example.org"), /^250 /);
       client.destroy();
       const stranger = new SmtpClient(smtp);
+      // The device is there, and has a password of its own.
       assert.match(
         await stranger.login("printer:lookup", SECRET),
-        /^535 5\.7\.8 .*no entry for this/,
+        /^535 5\.7\.8 The username or the password is wrong/,
       );
       stranger.destroy();
       const answer = await fetch(`http://127.0.0.1:${http}/api/messages`);
       const [message] = await answer.json() as { from: string }[];
       assert.match(message!.from, /scanner@example\.com/);
+      assert.equal(await running.stop(), 0);
+    });
+
+    it("has devices without secrets, whose passwords it prints and its page shows", async () => {
+      const { running, smtp, http } = await sandbox(program, { REQUIRE_TLS: "false" });
+      const printed = [
+        ...running.stdout.matchAll(/^ *Device +(\S+) with the password (\S+)$/gm),
+      ].map(([, username, password]) => ({ username: username!, password: password! }));
+      assert.deepEqual(printed.map(({ username }) => username), [
+        "printer",
+        "copier@printers.example",
+      ]);
+      const page = await (await fetch(`http://127.0.0.1:${http}/api/connection`)).json();
+      assert.deepEqual(
+        page.devices.map(({ username, password }: typeof printed[number]) => ({
+          username,
+          password,
+        })),
+        printed,
+      );
+      for (const { username, password } of printed) {
+        const client = new SmtpClient(smtp);
+        assert.match(await client.login(username, password), /^235 /, username);
+        assert.match(await client.send("bob@example.com", "bob@example.org"), /^250 /, username);
+        client.destroy();
+      }
       assert.equal(await running.stop(), 0);
     });
   });

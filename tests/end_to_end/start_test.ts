@@ -199,16 +199,6 @@ for (const program of PROGRAMS) {
       ]);
     });
 
-    it("does not start with a setting that is not implemented: the relay would be open", async () => {
-      for (
-        const [name, value] of [["LOOKUP_FILE", "lookup.json"]]
-      ) {
-        assertRefusal(await ends(["serve"], { ...PLAIN, ...FREE, [name!]: value! }), EX_CONFIG, [
-          new RegExp(`${name} is set, but this version does not support it yet`),
-        ]);
-      }
-    });
-
     const certificates: readonly [name: string, cert: string, key: string, line: RegExp][] = [
       ["is missing", "absent.pem", "key.pem", /TLS_CERT_FILEPATH ".*absent\.pem" does not exist/],
       ["has no key", "cert.pem", "absent.pem", /TLS_KEY_FILEPATH ".*absent\.pem" does not exist/],

@@ -25,7 +25,14 @@ const EXPECTED: Readonly<Record<535 | 454, readonly number[]>> = {
     900023, // tenant id malformed
     70011, // bad scope
     500011, // resource not in the tenant
-    700027, // assertion's signature
+    700027, // an assertion's certificate
+    700021, // assertion of another app, for another service, at another time
+    700023,
+    700024,
+    70021, // no federated credential
+    700211,
+    700212,
+    700213,
     53003, // Conditional Access
     530032,
   ],

@@ -5,11 +5,15 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it } from "node:test";
 import type { Authorization } from "../../src/accounts/account.ts";
+import type { NotSent, Outcome } from "../../src/delivery/delivery.ts";
+import { refusalFor } from "../../src/entra/entra_errors.ts";
+import { ownRefusal } from "../../src/entra/own_refusal.ts";
 import { GraphBackend } from "../../src/graph/backend.ts";
+import { HttpClient } from "../../src/http/client.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
-import { type Logins, openLogins, SCOPE, USERNAME } from "../support/logins.ts";
-import { attemptOf, mailOf, MESSAGE } from "../support/submissions.ts";
+import { CLIENT, type Logins, openLogins, SCOPE, TENANT, USERNAME } from "../support/logins.ts";
+import { accountWith, attemptOf, mailOf, MESSAGE } from "../support/submissions.ts";
 import { GRAPH_OPTIONS } from "./options.ts";
 
 const MINUTE = 60_000;
@@ -169,3 +173,32 @@ describe("a token that Graph refuses", () => {
     assert.equal(asked()["token"], 3);
   });
 });
+
+describe("a credential of the relay's own that Entra ID refuses in a session", () => {
+  it("is 451, not the device's fault, and its remedy is for the log alone", async () => {
+    const { type, reply, code, detail } = await refusedOutcome() as NotSent;
+    assert.equal(type, "later");
+    assert.match(formatReply(reply), /^451 4\.7\.0 .*AADSTS700027: the relay's own credential/);
+    assert.doesNotMatch(formatReply(reply), /upload|ABCD/);
+    assert.equal(code, "AADSTS700027");
+    assert.match(detail, /upload the certificate with the thumbprint ABCD /);
+  });
+});
+
+async function refusedOutcome(): Promise<Outcome> {
+  const refusal = refusalFor({ status: 401, error: "invalid_client", numbers: [700027] });
+  const certificate = { thumbprint: "EF", sha1: "ABCD", notBefore: 0, notAfter: 4e12 };
+  const facts = { name: "certificate", source: "file", certificate } as const;
+  const app = { tenantId: TENANT, clientId: CLIENT };
+  const authorization = accountWith(ownRefusal(refusal, facts, app, 0));
+  const http = new HttpClient();
+  const backend = new GraphBackend({
+    http,
+    endpoint: cloud.endpoint,
+    ...GRAPH_OPTIONS,
+    largeMessages: "upload",
+  });
+  const outcome = await backend.deliver(mailOf("ann@x.test", [MESSAGE]), attemptOf(authorization));
+  http.close();
+  return outcome;
+}

@@ -45,6 +45,13 @@ const RESULTS: Readonly<Record<string, LoginResult>> = {
   },
   wrong: { type: "refused", reply: reply(535, "5.7.8", "Wrong"), detail: "wrong" },
   later: { type: "later", reply: reply(454, "4.7.0", "Later"), detail: "later" },
+  /** A device's own password, while the relay's own credential fails. */
+  unserved: {
+    type: "later",
+    reply: reply(454, "4.7.0", "Later"),
+    detail: "later",
+    isPasswordRight: true,
+  },
 };
 
 /** The username of one of many apps. */
@@ -70,7 +77,7 @@ function open(rate: Rate | "off" = { most: 10, window: MINUTE }) {
   const open: Question[] = [];
   const guard = new LoginGuard({
     rate,
-    accountOf: (username) => usernameKey(username, "@"),
+    accountOf: (username) => usernameKey(username, "@", true),
     clock,
     login(credentials) {
       state.asked++;
@@ -674,7 +681,7 @@ describe("the steps of a login", () => {
         rate,
         accountOf: (username) => usernameKey(username, "@"),
         clock: new FakeClock(),
-        login(_credentials, _mayAskAgain, steps) {
+        login(_credentials, { steps }) {
           steps?.begin("token")();
           return Promise.resolve(RESULTS["right"]!);
         },
@@ -686,5 +693,57 @@ describe("the steps of a login", () => {
         assert.deepEqual(steps.list.map(({ name }) => name), ["token"]);
       }
     }
+  });
+});
+
+describe("a device's own password", () => {
+  it("stays known though the relay's own credential fails, which is no failed login", async () => {
+    const { code, fail, clock } = open();
+    for (let i = 0; i < 30; i++) assert.equal(await code("scanner@lookup", "unserved"), 454);
+    await fail(10);
+    assert.equal(await code("scanner@lookup", "unserved"), 454);
+    assert.equal(await code("scanner", "unserved", THERE), 454);
+    assert.equal(await code("other", "unserved"), 421);
+    clock.pass(HOUR);
+    await fail(10);
+    assert.equal(await code("scanner", "unserved"), 454);
+  });
+
+  it("is known by its id and with id@lookup alike, and no more when it is refused", async () => {
+    const { code, fail, state } = open();
+    assert.equal(await code("scanner", "right"), 235);
+    await fail(10);
+    assert.equal(await code("scanner@lookup", "right"), 235);
+    state.meanings.set("right", "wrong");
+    assert.equal(await code("scanner", "right"), 535);
+    assert.equal(await code("scanner", "right"), 421);
+  });
+
+  it("that is wrong is remembered for its address, and is one failed login", async () => {
+    const { code, state } = open();
+    for (let i = 0; i < 50; i++) {
+      assert.equal(await code(i % 2 === 0 ? "scanner" : "scanner@lookup", "wrong"), 535);
+    }
+    assert.equal(state.asked, 50);
+    assert.equal(await code("other", "right"), 235);
+  });
+
+  it("reaches the check with the client's network, in whose turn it is", async () => {
+    const clients: (string | undefined)[] = [];
+    const guard = new LoginGuard({
+      rate: { most: 10, window: MINUTE },
+      accountOf: (username) => usernameKey(username, "@", true),
+      clock: new FakeClock(),
+      login(_credentials, { client }) {
+        clients.push(client);
+        return Promise.resolve(RESULTS["right"]!);
+      },
+    });
+    const password = new Secret("p");
+    for (const address of [HERE, "2001:db8::1", "2001:db8::2", "2001:db8::1"]) {
+      await guard.login({ mechanism: "PLAIN", username: "scanner", password }, address);
+    }
+    assert.deepEqual(clients[0], HERE);
+    assert.equal(new Set(clients).size, 2);
   });
 });

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { LoginFailure } from "../../src/accounts/account.ts";
 import type { TableTrouble } from "../../src/accounts/entry_source.ts";
+import type { LookupFileReport } from "../../src/accounts/lookup_file.ts";
 import type { Outcome } from "../../src/delivery/delivery.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { Metrics } from "../../src/observe/metrics.ts";
@@ -414,6 +415,41 @@ describe("the line for MAX_MEMORY", () => {
       90,
       100,
     ]);
+  });
+});
+
+describe("events of LOOKUP_FILE", () => {
+  it("have a line each, with what is wrong, and are counted", () => {
+    const lines: string[] = [];
+    const write = (line: string) => void lines.push(line.trimEnd().replace(/^\S+ /, ""));
+    const { notify, metrics } = listeners(
+      createLog({ level: "INFO", format: "text", write }),
+      () => 0,
+    );
+    const tell = (report: LookupFileReport, recovered = false) =>
+      notify({ type: "lookupFile", report, recovered });
+    const none = { count: 0, named: [] };
+    const one = { count: 1, named: [{ id: "a", problem: "client_id must be a UUID" }] };
+    tell({ type: "loaded", entries: 2, unusable: one });
+    tell({ type: "exposed", to: "read", mode: 0o644 });
+    tell({ type: "exposed", to: "write", mode: 0o666 });
+    tell({ type: "kept", reason: "line 1, column 5: no", entries: 2 });
+    tell({ type: "replaced", entries: 3, unusable: none }, true);
+    tell({ type: "unchanged", entries: 3, unusable: one });
+    assert.deepEqual(lines, [
+      "INFO Lookup file loaded entries=2",
+      "WARNING Lookup file has entries with mistakes, whose logins are refused entries=1 " +
+      'detail="\\"a\\": client_id must be a UUID"',
+      "WARNING Lookup file has passwords' hashes and can be read by every user of this machine mode=0644",
+      "WARNING Lookup file can be changed by every user of this machine mode=0666",
+      'WARNING Lookup file rejected, keeping the entries from before reason="line 1, column 5: no" ' +
+      "entries=2",
+      // Visible where the trouble was: at the default level.
+      "WARNING Lookup file loaded again entries=3",
+      "INFO Lookup file unchanged entries=3",
+    ]);
+    const count = (result: string) => metrics.value("lookup_file_loads", { result });
+    assert.deepEqual([count("loaded"), count("failed")], [2, 1]);
   });
 });
 

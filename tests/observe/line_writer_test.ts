@@ -3,9 +3,12 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import { LineWriter } from "../../src/observe/line_writer.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 
 /** A reader that takes what is written when the test says so. */
-function open(capacity?: number) {
+function open(capacity?: number, interval?: number) {
+  const clock = new FakeClock();
+  clock.patient = true;
   const taken: string[] = [];
   const asked: { octets: Uint8Array; settle: (written: number | Error) => void }[] = [];
   const counted = { dropped: 0 };
@@ -20,6 +23,7 @@ function open(capacity?: number) {
         asked.push({ octets, settle });
       }),
     ...(capacity === undefined ? {} : { capacity }),
+    ...(interval === undefined ? {} : { interval, clock }),
     dropped: () => void counted.dropped++,
     resumed: (lines) => writer.write(`${lines} lost\n`),
   });
@@ -33,7 +37,7 @@ function open(capacity?: number) {
     asked.shift()!.settle(Object.assign(new Error(code), { code }));
     await settled();
   };
-  return { writer, take, fail, asked, counted, taken: () => taken.join("") };
+  return { writer, clock, take, fail, asked, counted, taken: () => taken.join("") };
 }
 
 async function settled(): Promise<void> {
@@ -69,6 +73,55 @@ describe("a line", () => {
     while (asked.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
     await take();
     assert.equal(taken(), "a\n");
+  });
+});
+
+/** A write wakes a thread: under load, one for each line would cost more than the lines do. */
+describe("an interval between writes", () => {
+  it("gathers the lines that come in it, and lets the first one after it through at once", async () => {
+    const { writer, clock, take, taken, asked } = open(undefined, 20);
+    writer.write("a\n");
+    await take();
+    for (const line of ["b\n", "c\n"]) writer.write(line);
+    clock.pass(19);
+    await settled();
+    assert.equal(asked.length, 0);
+    clock.pass(1);
+    await settled();
+    await take();
+    assert.equal(taken(), "a\nb\nc\n");
+    clock.pass(20);
+    writer.write("d\n");
+    await take();
+    assert.equal(taken(), "a\nb\nc\nd\n");
+  });
+
+  it("ends with a flush, and lines that come while that waits are not gathered", async () => {
+    const { writer, take, taken } = open(undefined, 20);
+    writer.write("a\n");
+    await take();
+    writer.write("b\n");
+    const flushed = writer.flush(60_000);
+    await settled();
+    writer.write("c\n");
+    await take();
+    await take();
+    assert.equal(await flushed, true);
+    assert.equal(taken(), "a\nb\nc\n");
+  });
+
+  it("ends with as many lines as one write takes", async () => {
+    const { writer, take, taken, asked } = open(undefined, 20);
+    writer.write("a\n");
+    await take();
+    const line = "x".repeat(9_999) + "\n";
+    for (let n = 0; n < 6; n++) writer.write(line);
+    await settled();
+    assert.equal(asked.length, 0);
+    writer.write(line);
+    await settled();
+    await take();
+    assert.equal(taken(), `a\n${line.repeat(7)}`);
   });
 });
 

@@ -100,6 +100,32 @@ describe("the queue's worker", () => {
     assert(world.store.takes - takes <= 12, `${world.store.takes - takes} times in a minute`);
   });
 
+  it("does not ask the store about a message whose mailbox it leaves alone", async () => {
+    const world = new World();
+    world.refusal = () => UNREACHABLE;
+    await world.add();
+    await world.run();
+    const { takes } = world.store;
+    await world.addAll(5);
+    await world.settle();
+    assert.equal(world.store.takes, takes);
+    world.refusal = () => undefined;
+    assert(await world.passUntil(() => world.sent.length === 6) <= 5_000);
+  });
+
+  it("does not ask the store about a message whose mailbox is busy, until it is not", async () => {
+    const world = new World();
+    const gated = gate(world);
+    const [first] = await world.addAll(4);
+    await world.run();
+    const { takes } = world.store;
+    const last = await world.add();
+    await world.settle();
+    assert.equal(world.store.takes, takes);
+    await gated.open(first!);
+    assert(gated.waiting.includes(last));
+  });
+
   it("sees within five seconds what an administrator changes", async () => {
     const world = new World();
     world.refusal = () => ({ ...later("AADSTS7000215"), type: "refused" });

@@ -150,7 +150,7 @@ export class World<Store extends QueueStore = MemoryQueue> {
         const { clientSecret: secret } = login as { readonly clientSecret?: Secret };
         return secret && { type: "secret", secret, verified: this.isVerified };
       },
-      added: () => this.worker.wake(),
+      added: (mailbox) => this.worker.wake(mailbox),
     });
   }
 

@@ -222,11 +222,11 @@ describe("a start", () => {
     const tls = http.readiness!()["tls"];
     assert.deepEqual([tls?.ready, tls?.["source"]], [true, "test"]);
     assert.match(await (await client()).say("EHLO device"), /STARTTLS/);
-    await relay.refreshCertificate();
+    await relay.reload();
     assert.equal(looks.length, 2);
     await relay.stop();
     assert.equal(looks[1]!.aborted, true);
-    await (await start()).relay.refreshCertificate();
+    await (await start()).relay.reload();
   });
 });
 

@@ -4,7 +4,7 @@ import { describe, it } from "node:test";
 import { createLog } from "../../src/observe/log.ts";
 import { Metrics } from "../../src/observe/metrics.ts";
 import type { RelayEvent } from "../../src/observe/relay_event.ts";
-import { listenSmtp, smtpServer } from "../../src/relay/smtp.ts";
+import { listenSmtp, memoryFor, smtpServer } from "../../src/relay/smtp.ts";
 import type { TlsIdentity } from "../../src/runtime/runtime.ts";
 import type { Client } from "../../src/submission/submission_service.ts";
 import { NO_SOCKETS } from "../../src/systemd/sockets.ts";
@@ -34,14 +34,16 @@ async function start(
   const events: RelayEvent[] = [];
   const observed: Client[] = [];
   const write = (line: string) => void lines.push(JSON.parse(line));
+  const log = createLog({ level: "DEBUG", format: "json", write });
+  const notify = (event: RelayEvent) => void events.push(event);
   const server = smtpServer({
     settings,
     runtime,
     service: serviceOf(handlers),
     identity: () => tls ? IDENTITY : undefined,
     observers: {
-      log: createLog({ level: "DEBUG", format: "json", write }),
-      notify: (event) => void events.push(event),
+      log,
+      notify,
       metrics,
       observe: (client) => {
         observed.push(client);
@@ -49,6 +51,7 @@ async function start(
       },
     },
     clock,
+    memory: memoryFor(settings, log, notify),
   });
   const addresses = await listenSmtp(server, settings, { ...NO_SOCKETS, ...sockets });
   const gauge = (name: string) =>

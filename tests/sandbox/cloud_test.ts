@@ -45,7 +45,7 @@ describe("the simulated cloud", () => {
     await client.putAll(await client.upload(draft, content.length, item), content, 1_000_000);
     assert.equal((await client.send(draft)).line, "202");
 
-    const connection = { smtp: "", username: "", password: "", command: "" };
+    const connection = { smtp: "", username: "", password: "", devices: [], command: "" };
     const pages = inboxRoutes(inbox, { connection });
     const [summary] = inbox.list();
     assert.equal(summary!.size, MESSAGE.length + content.length);

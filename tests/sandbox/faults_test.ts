@@ -239,7 +239,7 @@ describe("a fault of Entra ID", () => {
 });
 
 describe("the faults over HTTP", () => {
-  const connection = { smtp: "", username: "", password: "", command: "" };
+  const connection = { smtp: "", username: "", password: "", devices: [], command: "" };
   const open = () => {
     const faults = new Faults();
     const routes = inboxRoutes(cloud.inbox, { connection, faults });

@@ -10,6 +10,7 @@ const connection = {
   smtp: "127.0.0.1:8025",
   username: "tenant@client",
   password: "</script>",
+  devices: [{ username: "printer", password: "</style>", sender: "printer@example.com" }],
   command: "swaks",
 };
 

@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { generateKeyPairSync } from "node:crypto";
 import process from "node:process";
 import { describe, it } from "node:test";
 import type { AccessToken, TokenCredential } from "@azure/core-auth";
@@ -15,7 +16,10 @@ import { azureCredential } from "../../src/azure/credential.ts";
 import { azureClientOptions, azureTransport } from "../../src/azure/transport.ts";
 import { KeyVaultSource } from "../../src/certificates/keyvault.ts";
 import { classifyResponse } from "../../src/graph/graph_errors.ts";
+import type { AppProof } from "../../src/entra/app_credentials.ts";
+import { identityEndpoint, ManagedIdentity } from "../../src/entra/managed_identity.ts";
 import { requestToken } from "../../src/entra/msal.ts";
+import { realClock } from "../../src/clock.ts";
 import { HttpClient } from "../../src/http/client.ts";
 import { createLog } from "../../src/observe/log.ts";
 import type { Outbound } from "../../src/runtime/runtime.ts";
@@ -187,6 +191,67 @@ describe("a secret echoed by Entra ID", () => {
         assertWithout(JSON.stringify(refusal), secret);
         assert.doesNotMatch(JSON.stringify(refusal), /client_secret=(?!\[redacted\])/);
       }
+    }
+  });
+});
+
+describe("a credential of the relay's own", () => {
+  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  const key = privateKey.export({ format: "pem", type: "pkcs8" }).toString();
+  const proofs: readonly AppProof[] = [
+    { type: "certificate", thumbprint: "AB".repeat(32), key: new Secret(key) },
+    { type: "assertion", assertion: new Secret(JWT) },
+  ];
+  for (const proof of proofs) {
+    it(`that Entra ID echoes is in no text: ${proof.type}`, async () => {
+      for (const status of [400, 401, 200]) {
+        for (const member of ["error", "error_description", "token_type", "expires_in"]) {
+          let assertion = "";
+          const server = await startRawServer(async (connection) => {
+            const request = await connection.request();
+            const form = new URLSearchParams(request.slice(request.indexOf("\r\n\r\n") + 4));
+            assertion = form.get("client_assertion") ?? "";
+            const echoed = { error: assertion, [member]: request, error_codes: [700027] };
+            connection.write(response(status, { access_token: "", ...echoed }));
+          });
+          const http = httpClient();
+          const options = { http, authorityHost: server.url, scope: SCOPE, timeout: 5000 };
+          const refusal = await requestToken(
+            { tenantId: TENANT, clientId: CLIENT },
+            proof,
+            options,
+          );
+          http.close();
+          await server.close();
+          assert("type" in refusal && assertion !== "");
+          assertWithout(JSON.stringify(refusal), assertion, ...assertion.split("."));
+        }
+      }
+    });
+  }
+
+  it("whose header the identity endpoint echoes is in no text", async () => {
+    const header = "853b9a84-5bfa-4b22-a3f3-0b9a43d9ad8a";
+    for (const status of [400, 500, 200]) {
+      const server = await startRawServer(async (connection) => {
+        const request = await connection.request();
+        const body = { error: header, error_description: request, message: header };
+        connection.write(response(status, body));
+      });
+      const http = httpClient();
+      const variables = { IDENTITY_ENDPOINT: `${server.url}msi/token`, IDENTITY_HEADER: header };
+      const identity = new ManagedIdentity({
+        http,
+        clientId: CLIENT,
+        audience: "api://AzureADTokenExchange",
+        endpoint: identityEndpoint(variables),
+        clock: realClock,
+      });
+      const refusal = await identity.proof();
+      http.close();
+      await server.close();
+      assert("reply" in refusal);
+      assertWithout(JSON.stringify(refusal), header);
     }
   });
 });

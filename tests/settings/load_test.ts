@@ -4,7 +4,7 @@ import { hostname } from "node:os";
 import { describe, it } from "node:test";
 import { cloudOf } from "../../src/settings/clouds.ts";
 import { loadSettings } from "../../src/settings/load.ts";
-import type { Environment, Setting } from "../../src/settings/setting.ts";
+import type { Environment } from "../../src/settings/setting.ts";
 import { nearest } from "../../src/settings/nearest.ts";
 import { SETTINGS, type Settings } from "../../src/settings/schema.ts";
 
@@ -49,6 +49,7 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   AZURE_TABLES_PARTITION_KEY: "user",
   AZURE_TABLES_FORCE_USAGE: false,
   AZURE_TABLES_CONNECTION_STRING: undefined,
+  LOOKUP_FILE: undefined,
   AZURE_TABLES_CACHE_MAX_AGE: 12 * 3_600_000,
   PROXY_PROTOCOL_NETWORKS: undefined,
   ALLOWED_TENANTS: undefined,
@@ -102,6 +103,11 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   WEBHOOK_URL: undefined,
   WEBHOOK_SECRET: undefined,
   QUEUE_OFFLINE_LOGIN: 86_400_000,
+  CLIENT_SECRET: undefined,
+  CLIENT_CERTIFICATE_FILEPATH: undefined,
+  CLIENT_KEY_FILEPATH: undefined,
+  AZURE_KEY_VAULT_CLIENT_CERT_NAME: undefined,
+  MANAGED_IDENTITY_CLIENT_ID: undefined,
 };
 
 /** Those whose default is this machine's, tested below and in memory_test.ts. */
@@ -117,8 +123,8 @@ describe("settings", () => {
   }
 
   it("have a default for each setting whose function is there, tested above", () => {
-    for (const [name, setting] of Object.entries(SETTINGS)) {
-      if ("missing" in setting || MACHINES_OWN.has(name)) continue;
+    for (const name of Object.keys(SETTINGS)) {
+      if (MACHINES_OWN.has(name)) continue;
       assert(name in DEFAULTS, name);
     }
   });
@@ -196,27 +202,44 @@ describe("settings", () => {
   });
 });
 
-describe("a setting whose function is missing from this version", () => {
-  const missing = Object.entries(SETTINGS).filter(([, setting]) => "missing" in setting);
-
-  it("stops the start when it is set, each one", () => {
-    assert(missing.length > 0);
-    for (const [name] of missing) {
-      const [problem] = problems({ [name]: "something" });
-      assert.match(problem!, new RegExp(`^${name} is set, but this version does not support it`));
-    }
-  });
-
-  it("is allowed when its value asks for what this version does anyway, in any case", () => {
-    for (const [name, setting] of missing) {
-      const { inert } = (setting as Setting<unknown>).missing!;
-      if (inert !== undefined) load({ [name]: inert.toUpperCase() });
-    }
-    load(Object.fromEntries(missing.map(([name]) => [name, ""])));
-  });
-});
-
 describe("settings that contradict each other", () => {
+  it("stop the start: a client certificate that is half given, or given twice", () => {
+    const certificate = { CLIENT_CERTIFICATE_FILEPATH: "cert.pem" };
+    const key = { CLIENT_KEY_FILEPATH: "key.pem" };
+    const name = { AZURE_KEY_VAULT_CLIENT_CERT_NAME: "relay" };
+    const vault = { AZURE_KEY_VAULT_URL: "https://example.vault.azure.net" };
+    assert.deepEqual(problems(certificate), [
+      "CLIENT_KEY_FILEPATH must be set when CLIENT_CERTIFICATE_FILEPATH is; it may be the same file",
+    ]);
+    assert.deepEqual(problems(key), [
+      "CLIENT_CERTIFICATE_FILEPATH must be set when CLIENT_KEY_FILEPATH is",
+    ]);
+    assert.deepEqual(problems({ ...certificate, ...key, ...vault, ...name }), [
+      "CLIENT_CERTIFICATE_FILEPATH and AZURE_KEY_VAULT_CLIENT_CERT_NAME are both set: the relay has " +
+      "one certificate of its own for Entra ID",
+    ]);
+    assert.deepEqual(problems(name), [
+      "AZURE_KEY_VAULT_URL must be set when AZURE_KEY_VAULT_CLIENT_CERT_NAME is",
+    ]);
+    // One line for one mistake.
+    assert.equal(problems({ ...name, AZURE_KEY_VAULT_URL: "x" }).length, 1);
+    load({ ...certificate, ...key });
+    load({ ...vault, ...name });
+  });
+
+  it("stop the start: a managed identity that is no client ID", () => {
+    const id = "11111111-2222-4333-8444-555555555555";
+    const [problem] = problems({ MANAGED_IDENTITY_CLIENT_ID: `{${id}}` });
+    assert.match(
+      problem!,
+      /^MANAGED_IDENTITY_CLIENT_ID .* must be a UUID.*did you mean "11111111-2222/,
+    );
+    const { settings } = load({
+      MANAGED_IDENTITY_CLIENT_ID: "ABCDEF11-2222-4333-8444-555555555555",
+    });
+    assert.equal(settings.MANAGED_IDENTITY_CLIENT_ID, "abcdef11-2222-4333-8444-555555555555");
+  });
+
   it("stop the start: SMTPS_LISTEN without a certificate (RFC 8314 §3.3)", () => {
     const [problem] = problems({ TLS_SOURCE: "off", SMTPS_LISTEN: ":465" });
     assert.match(problem!, /^SMTPS_LISTEN needs a certificate/);
@@ -274,10 +297,11 @@ describe("settings that contradict each other", () => {
 
   it("stop the start: AZURE_TABLES_FORCE_USAGE, or access to a table, without a table", () => {
     const [force] = problems({ AZURE_TABLES_FORCE_USAGE: "true" });
-    assert.match(force!, /^AZURE_TABLES_FORCE_USAGE needs a table: AZURE_TABLES_URL must be set/);
+    assert.match(force!, /^AZURE_TABLES_FORCE_USAGE needs entries: LOOKUP_FILE or .* must be set$/);
     const [access] = problems({ AZURE_TABLES_CONNECTION_STRING: ACCESS });
     assert.match(access!, /^AZURE_TABLES_CONNECTION_STRING .*AZURE_TABLES_URL must be set/);
     load({ AZURE_TABLES_URL: TABLE, AZURE_TABLES_FORCE_USAGE: "true" });
+    load({ LOOKUP_FILE: "lookup.json", AZURE_TABLES_FORCE_USAGE: "true" });
     load({ AZURE_TABLES_URL: TABLE, AZURE_TABLES_CONNECTION_STRING: ACCESS });
   });
 

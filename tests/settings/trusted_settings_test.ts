@@ -70,7 +70,7 @@ describe("TRUSTED_NETWORKS", () => {
 describe("the settings of trusted networks", () => {
   const NO_SENDERS = [
     "ALLOWED_SENDERS must be set when TRUSTED_NETWORKS is, unless TRUSTED_USERNAME is an entry of " +
-    "the lookup table (id@lookup) with from_email: clients there could send as anybody",
+    "the lookup (id@lookup) with from_email: clients there could send as anybody",
   ];
   const cases: readonly [
     name: string,
@@ -120,6 +120,11 @@ describe("the settings of trusted networks", () => {
       TRUSTED_USERNAME: "printers@lookup",
       AZURE_TABLES_URL: TABLE,
     }, []],
+    ["may go without where the account is a device of the table, by its id alone", {
+      ALLOWED_SENDERS: "",
+      TRUSTED_USERNAME: "printers@devices.example",
+      AZURE_TABLES_URL: TABLE,
+    }, []],
     ["may go without where all accounts are of the table", {
       ALLOWED_SENDERS: "",
       AZURE_TABLES_URL: TABLE,
@@ -129,8 +134,18 @@ describe("the settings of trusted networks", () => {
       ALLOWED_SENDERS: "",
       AZURE_TABLES_URL: TABLE,
     }, NO_SENDERS],
-    ["need the table for an account of it", { TRUSTED_USERNAME: "printers@lookup" }, [
-      'TRUSTED_USERNAME "printers@lookup" is looked up in the table: AZURE_TABLES_URL must be set',
+    ["may go without where the entry is in a file", {
+      ALLOWED_SENDERS: "",
+      TRUSTED_USERNAME: "printers@lookup",
+      LOOKUP_FILE: "lookup.json",
+    }, []],
+    ["may go without where all accounts are in a file", {
+      ALLOWED_SENDERS: "",
+      LOOKUP_FILE: "lookup.json",
+      AZURE_TABLES_FORCE_USAGE: "true",
+    }, []],
+    ["need entries for an account of them", { TRUSTED_USERNAME: "printers@lookup" }, [
+      'TRUSTED_USERNAME "printers@lookup" is looked up: LOOKUP_FILE or AZURE_TABLES_URL must be set',
     ]],
     ["need a username that is one", { TRUSTED_USERNAME: "printers" }, [
       'TRUSTED_USERNAME (8 characters, not shown) is not a username: the username has no "@"; ' +

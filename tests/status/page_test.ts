@@ -130,6 +130,7 @@ async function openHour(): Promise<{ readonly url: string; close(): Promise<void
     listening: ["[::]:8025"],
     connections: () => 14,
     certificate: () => ({ source: "file", expires: start + 12.5 * day, readAt: now }),
+    clientCertificate: () => ({ source: "keyvault", expires: start + 20.5 * day, readAt: now }),
     queue: {
       usage: () => ({
         messages: { queued: 3, sending: 1, held: 0, dead: 2 },
@@ -527,7 +528,7 @@ describe("the status page in a browser", () => {
     const hour = await openHour();
     try {
       browser = await Browser.open(hour.url);
-      await browser.until(`${one("verdict")}?.textContent === "5 things to look at"`);
+      await browser.until(`${one("verdict")}?.textContent === "6 things to look at"`);
       assert.match(
         await text(one("throughput")),
         /^\d+ accepted, \d+ failed, at most \d+ a minute$/,
@@ -541,6 +542,10 @@ describe("the status page in a browser", () => {
       assert.equal(await browser.evaluate(bars), 60);
       assert.match(await text(one("troubles")), /Entra ID has not answered since/);
       assert.match(await text(one("troubles")), /The certificate expires/);
+      assert.match(
+        await text(one("troubles")),
+        /The relay's own certificate for Entra ID expires .*To do: register a new one/,
+      );
       assert.match(await text(one("mailboxes")), /3 timesreports@contoso\.example/);
       assert.match(await text(one("relay")), /Certificate12 days left/);
       assertQuiet(hour.url);

@@ -37,6 +37,7 @@ const WRONG: LoginFailure = {
 const SERVICES: readonly ServiceName[] = [
   "Entra ID",
   "Graph",
+  "Lookup file",
   "Lookup table",
   "Key Vault",
   "Queue",
@@ -376,11 +377,38 @@ describe("services", () => {
     assert.deepEqual(state("Lookup table"), [false, "TableNotFound", true]);
     tell({ type: "lookupAnswered" });
     assert.deepEqual(state("Lookup table"), [true, "TableNotFound", false]);
+    const report = { entries: 1, unusable: { count: 0, named: [] } } as const;
+    const file = { type: "lookupFile", recovered: false } as const;
+    tell({ ...file, report: { type: "kept", reason: "line 1, column 1: no", entries: 1 } });
+    assert.deepEqual(state("Lookup file"), [false, "", false]);
+    tell({ ...file, report: { type: "replaced", ...report } });
+    assert.deepEqual(state("Lookup file"), [true, "", false]);
     const certificate = { type: "certificate", level: "INFO", text: "Certificate" } as const;
     tell({ ...certificate, change: "kept", fields: { reason: "the vault is locked" } });
     assert.deepEqual(state("Key Vault"), [false, "", true]);
     tell({ ...certificate, change: "unchanged", fields: {} });
     assert.deepEqual(state("Key Vault"), [true, "", false]);
+    // The relay's own certificate for Entra ID, from files and from the vault.
+    const own = { ...certificate, type: "clientCertificate", change: "kept" } as const;
+    tell({ ...own, fields: { source: "file", reason: "half a file" } });
+    assert.deepEqual(state("Key Vault"), [true, "", false]);
+    tell({ ...own, fields: { source: "keyvault", reason: "the vault is locked" } });
+    assert.deepEqual(state("Key Vault"), [true, "", true]);
+    // A refusal of the relay's own credential is an answer, whatever its code.
+    const refusal = {
+      type: "later",
+      reply: reply(454, "4.7.0", "x"),
+      code: "invalid_client",
+      detail: "x",
+    } as const;
+    tell({
+      type: "token",
+      milliseconds: 1,
+      refusal: { ...refusal, credential: "certificate" },
+    });
+    assert.deepEqual(state("Entra ID"), [false, "invalid_client", false]);
+    tell({ type: "token", milliseconds: 1, refusal });
+    assert.deepEqual(state("Entra ID"), [false, "invalid_client", true]);
   });
 
   it("are the receivers of events and traces, and an open page sees at once that one fails", () => {

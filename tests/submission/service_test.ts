@@ -4,8 +4,12 @@
  */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { Account } from "../../src/accounts/account.ts";
-import type { LoginFailure, LoginResult } from "../../src/accounts/account.ts";
+import type {
+  Account,
+  Authorization,
+  LoginFailure,
+  LoginResult,
+} from "../../src/accounts/account.ts";
 import { SenderRules } from "../../src/accounts/senders.ts";
 import { usernameKey } from "../../src/accounts/username.ts";
 import type { Attempt, NotSent, Outcome, Submission } from "../../src/delivery/delivery.ts";
@@ -47,7 +51,7 @@ interface Setup {
   readonly account?: Account;
   readonly failure?: LoginFailure;
   /** The account as its entry is at the time of a message. */
-  readonly refresh?: () => Account | LoginFailure;
+  readonly refresh?: (account: Account, authorization?: Authorization) => Account | LoginFailure;
   /** What becomes of a message. */
   readonly deliver?: (submission: Submission, attempt: Attempt) => Promise<Outcome> | Outcome;
   readonly messageRate?: Rate;
@@ -80,7 +84,8 @@ function start(setup: Setup = {}) {
   const login = () => Promise.resolve(result);
   const accounts = {
     login,
-    refresh: () => Promise.resolve(setup.refresh?.() ?? account),
+    refresh: (latest: Account, authorization?: Authorization) =>
+      Promise.resolve(setup.refresh?.(latest, authorization) ?? account),
     readAgain: (username: string) => void readAgain.push(username),
   };
   const service = new RelayService({
@@ -260,6 +265,20 @@ describe("an account of the lookup table", () => {
       [event?.outcome.type, (event?.outcome as NotSent).code],
       ["refused", "LOOKUP_ENTRY"],
     );
+  });
+
+  it("is refreshed with what the session has logged in with, for MAIL and for the message", async () => {
+    const given: unknown[] = [];
+    const refresh = (account: Account, authorization?: Authorization) => {
+      given.push(authorization);
+      return account;
+    };
+    const listed = { ...account, allowedSenders: "nobody@x.test" };
+    const { service, logIn } = start({ account: listed, refresh });
+    const principal = await logIn();
+    assert.equal(principal.checkSender("ann@x.test")?.code, 550);
+    await submit(service, principal);
+    assert.deepEqual(given, [principal.authorization, principal.authorization]);
   });
 
   it("is not refreshed where it has no entry", async () => {

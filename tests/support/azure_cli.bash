@@ -80,11 +80,43 @@ case $call in
     cat secrets
     ;;
   "ad app credential reset --id $app --append --display-name smtp-oauth-relay --end-date "*" --query password")
+    [[ ! -s no_secrets ]] || no "Credential type not allowed as per assigned policy"
     end=${call#*--end-date } end=${end%% *}
     [[ $end =~ ^20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z$ ]] ||
       no "--end-date $end" 2
     echo "$end" >>secrets
     cat next_secret
+    ;;
+
+  "ad app credential list --id $app --cert --query [].customKeyIdentifier") cat certificates ;;
+  "ad app credential reset --id $app --append --display-name smtp-oauth-relay --end-date "*" --cert "*)
+    # The certificate's DER form in base64, and nothing else: no key, no PEM.
+    given=${call#*--cert }
+    ended=$(base64 -d <<<"$given" | openssl x509 -inform DER -noout -enddate) || no "--cert $given" 2
+    end=${call#*--end-date } end=${end%% *}
+    [[ $(date -u -d "${ended#*=}" +%Y-%m-%dT%H:%M:%SZ) == "$end" ]] || no "--end-date $end" 2
+    base64 -d <<<"$given" | openssl x509 -inform DER -noout -fingerprint -sha1 |
+      sed 's/.*=//' | tr -d : >>certificates
+    ;;
+  "ad sp list --filter "*" --query [?servicePrincipalType=='ManagedIdentity'].[id,appId,join(' ',alternativeNames)]")
+    filter=${call#*--filter } filter=${filter%% --query*}
+    name=${filter#*\'} name=${name%\'}
+    case $filter in
+      "appId eq '"*"'") awk -F '\t' -v id="$name" -v OFS='\t' '$2 == id { print $1, $2, $4 }' identities ;;
+      "displayName eq '"*"'") awk -F '\t' -v n="$name" -v OFS='\t' '$3 == n { print $1, $2, $4 }' identities ;;
+      *) no "filter: $filter" 2 ;;
+    esac
+    ;;
+  "ad app federated-credential list --id $app --query [].[issuer,subject]") cat federated ;;
+  "ad app federated-credential create --id $app --parameters "*" --query name")
+    given=${call#*--parameters } given=${given% --query name}
+    python3 - "$given" <<'PY' >>federated || no "--parameters $given" 2
+import json, sys
+given = json.loads(sys.argv[1])
+assert sorted(given) == ["audiences", "issuer", "name", "subject"] and len(given["audiences"]) == 1
+print(given["issuer"], given["subject"], sep="\t")
+PY
+    printf '%s\n' "$given" >>parameters
     ;;
   *) no "unexpected call: $call" 2 ;;
 esac

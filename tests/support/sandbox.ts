@@ -50,6 +50,7 @@ export async function openSandbox(environment: Record<string, string> = {}): Pro
     smtp: "127.0.0.1:8025",
     username: USERNAME,
     password: SECRET,
+    devices: [],
     command: "curl",
   };
   const ended = new AbortController();

@@ -5,6 +5,7 @@ import { describe, it } from "node:test";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
 import type { Outcome } from "../../src/delivery/delivery.ts";
+import type { EntraRefusal } from "../../src/entra/entra_errors.ts";
 import type { QueueEvent, RelayEvent } from "../../src/observe/relay_event.ts";
 import { Secret } from "../../src/secret.ts";
 import { reply } from "../../src/smtp/reply.ts";
@@ -337,6 +338,61 @@ describe("trouble", () => {
     ]);
     assert.deepEqual(types(event), []);
     assert.deepEqual(types({ ...event, change: "loaded", level: "INFO" }), []);
+  });
+
+  it("is the relay's own certificate for Entra ID that ends, once a day", () => {
+    const { types, told } = setUp();
+    const event: RelayEvent = {
+      type: "clientCertificate",
+      change: "warning",
+      level: "WARNING",
+      text: "Client certificate expires soon",
+      fields: { expires: "2026-12-01T00:00:00.000Z", thumbprint: "ABCD" },
+    };
+    const [first] = told(event);
+    assert.equal(first!.type, "credential.ending");
+    assert.deepEqual(first!.data, {
+      credential: "certificate",
+      text: "Client certificate expires soon",
+      expires: "2026-12-01T00:00:00.000Z",
+    });
+    assert.deepEqual(types(event), []);
+    assert.deepEqual(types({ ...event, change: "loaded", level: "INFO" }), []);
+  });
+
+  it("is a credential of the relay's own that Entra ID refuses, and no device's secret", () => {
+    const { types, told, clock } = setUp();
+    const refusal: EntraRefusal = {
+      type: "later",
+      reply: reply(454, "4.7.0", "later"),
+      code: "AADSTS7000222",
+      detail: "the client secret has expired",
+      credential: "secret",
+    };
+    const event: RelayEvent = { type: "token", milliseconds: 1, refusal };
+    const [first] = told(event);
+    assert.deepEqual([first!.type, first!.data], ["credential.refused", {
+      credential: "secret",
+      code: "AADSTS7000222",
+      detail: "the client secret has expired",
+    }]);
+    const { code, detail } = refusal;
+    const login = loginEvent(credentials, CLIENT, {
+      type: "later",
+      reply: refusal.reply,
+      code,
+      detail,
+    });
+    const account = { ...RECORD.account, credential: "secret" } as const;
+    const record = { ...RECORD, account };
+    const message = { id: "0123456789abcdef", size: 10, attempts: 2, age: 65_400, record };
+    assert.deepEqual(types(event, login, queued("deferred", { code, detail, message })), [
+      "message.deferred",
+    ]);
+    clock.pass(86_400_001);
+    assert.deepEqual(types(event), ["credential.refused"]);
+    const { credential: _, ...others } = refusal;
+    assert.deepEqual(types({ ...event, refusal: others }), []);
   });
 });
 

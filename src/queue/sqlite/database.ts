@@ -15,7 +15,10 @@ const READS: ReadonlySet<Kind> = new Set<Kind>(["content", "getNote", "share", "
 /** Operations that take up room: on a full disk they fail, and the reserve is not for them. */
 const GROWS: ReadonlySet<Kind> = new Set<Kind>(["add", "setNote"]);
 
-/** Pages in the write-ahead log from which they are copied into the database. */
+/**
+ * Pages in the write-ahead log from which they are copied into the database. A longer log would share its syncs
+ * among more messages, but on a full disk there is no more room than the reserve for what is in it.
+ */
 const CHECKPOINT = 1000;
 /** Free pages from which they are given back to the file system, and how many at once. */
 const MANY_FREE = 1000;

@@ -2,7 +2,7 @@
 
 import { unlinkSync } from "node:fs";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { type Share, StoreError } from "../store.ts";
+import { type MessageState, type Share, StoreError } from "../store.ts";
 import { contentFile, type QueueFiles } from "./files.ts";
 import {
   type Answer,
@@ -12,7 +12,7 @@ import {
   type Operation,
   type Totals,
 } from "./protocol.ts";
-import { bounded, readyOf } from "./rows.ts";
+import { bounded, readyOf, type Row } from "./rows.ts";
 import { Taking } from "./taking.ts";
 
 /** What also has to happen if the transaction is committed, and if it is not. */
@@ -25,6 +25,19 @@ type Handlers = { readonly [K in Kind]: (asked: Asked<K>, then: Consequences) =>
 
 /** Notes whose time is over that go with each new one. */
 const FORGOTTEN = 8;
+
+const messagesIn = (state: MessageState) =>
+  `(select ${bounded("messages")} from total where state = '${state}') as ${state}`;
+
+const TOTALS = `select
+  ${(["queued", "sending", "held", "dead"] as const).map(messagesIn).join(", ")},
+  (select total(octets) from total) as octets,
+  (select ${bounded("min(received)")} from message where seq in (
+    (select min(first) from lane where paused = 0),
+    (select min(first) from lane where paused = 1),
+    (select min(seq) from message where ready = 0)
+  )) as oldest,
+  (select ${bounded("due")} from message where state = 'dead' order by due limit 1) as oldest_dead`;
 
 export class Operations {
   readonly #db: DatabaseSync;
@@ -63,33 +76,19 @@ export class Operations {
 
   /** @throws what SQLite says */
   totals(): Totals {
-    const messages = { queued: 0, sending: 0, held: 0, dead: 0 };
-    let octets = 0;
-    for (
-      const row of this.#sql(
-        `select state, ${bounded("messages")} as messages, ${
-          bounded("octets")
-        } as octets from total`,
-      ).all()
-    ) {
-      messages[row["state"] as keyof typeof messages] = row["messages"] as number;
-      octets += row["octets"] as number;
-    }
-    const oldest = this.#sql(
-      `select ${bounded("min(received)")} as oldest from message where seq in (
-         (select min(first) from lane where paused = 0),
-         (select min(first) from lane where paused = 1),
-         (select min(seq) from message where ready = 0)
-       )`,
-    ).get()?.["oldest"];
-    const dead = this.#sql(
-      `select ${bounded("due")} as since from message where state = 'dead' order by due limit 1`,
-    ).get();
+    // One statement: each would take and free the locks of a transaction of its own.
+    const row = this.#sql(TOTALS).get() as Row;
+    const number = (name: string) => row[name] as number ?? 0;
     return {
-      messages,
-      octets,
-      oldest: oldest === null ? undefined : oldest as number,
-      oldestDead: dead?.["since"] as number | undefined,
+      messages: {
+        queued: number("queued"),
+        sending: number("sending"),
+        held: number("held"),
+        dead: number("dead"),
+      },
+      octets: number("octets"),
+      oldest: row["oldest"] as number | null ?? undefined,
+      oldestDead: row["oldest_dead"] as number | null ?? undefined,
     };
   }
 

@@ -8,6 +8,7 @@ import type { Faults } from "../faults.ts";
 import { NO_TRACE } from "../trace/trace.ts";
 import type { Tracer } from "../trace/tracer.ts";
 import { eventStream, type Subscribe } from "./events.ts";
+import type { SandboxDevice } from "../devices.ts";
 import { ownSiteOnly } from "./guard.ts";
 import { PAGE, PAGE_POLICY } from "./page.ts";
 import { contentDisposition, htmlDocument, htmlPolicy, safeType } from "./parts.ts";
@@ -21,6 +22,8 @@ export interface ConnectionDetails {
   smtps?: string;
   username: string;
   password: string;
+  /** Devices with passwords of their own. */
+  devices: readonly SandboxDevice[];
   /** A command line that sends a message. */
   command: string;
 }
@@ -69,8 +72,8 @@ export function inboxRoutes(inbox: Inbox, options: InboxRoutesOptions): Hono {
   app.all("/", onlyMethods("GET, HEAD"));
 
   app.get("/api/connection", (c) => {
-    const { smtp, smtps, username, password, command } = connection;
-    return c.json({ smtp, smtps, username, password, command });
+    const { smtp, smtps, username, password, devices, command } = connection;
+    return c.json({ smtp, smtps, username, password, devices, command });
   });
   app.all("/api/connection", onlyMethods("GET, HEAD"));
 

@@ -9,6 +9,8 @@ app=22222222-2222-2222-2222-222222222222
 # With what a client secret of Entra ID has in it.
 secret=Gx8Q~any.secret-_1
 machine=printserver.example.net
+# With --device, the username of a device that has a password of its own in place of the secret.
+device=
 export AZURE_TOKEN_CREDENTIALS=EnvironmentCredential
 
 # The clients' own functions: `replay_` and the heading.
@@ -24,7 +26,8 @@ block() {
       text = ""; inside = !inside; next
     }
     inside { text = text $0 "\n" }' "$page" |
-    sed "s/TENANT_ID/$tenant/g; s/CLIENT_ID/$app/g; s/CLIENT_SECRET/$secret/g
+    sed "s/TENANT_ID\(@\|%40\)CLIENT_ID/${device:-&}/g
+      s/TENANT_ID/$tenant/g; s/CLIENT_ID/$app/g; s/CLIENT_SECRET/$secret/g
       s/RELAY_FINGERPRINT/${fingerprint:-}/g" |
     grep . || { echo "there is no block with $2 below $1" >&2; return 1; }
 }
@@ -118,8 +121,19 @@ END
   export AZURE_AUTHORITY_HOST=http://127.0.0.1:8027/entra GRAPH_ENDPOINT=http://127.0.0.1:8027/graph
   export TLS_CERT_FILEPATH=$work/certs/cert.pem TLS_KEY_FILEPATH=$work/certs/key.pem
   export SERVER_HOSTNAME=smtp.example.com LOG_LEVEL=DEBUG
+  [ "${RECIPES_FOR:-}" != device ] || make_device "$bun" "$root/src/main.ts"
   SMTP_LISTEN=127.0.0.1:8025,127.0.0.1:587 SMTPS_LISTEN=127.0.0.1:8465 HTTP_LISTEN=off \
     serve relay "Relay started" "$bun" "$root/src/main.ts" serve
+}
+
+# Gives a device a password of its own; its senders are those of the page, and what OpenSMTPD leaves
+# in From. $@: the program.
+make_device() {
+  device=server
+  export LOOKUP_FILE=$work/lookup.json CLIENT_SECRET=$secret
+  "$@" lookup set "$device" tenant_id="$tenant" client_id="$app" allowed_senders="@example.com,@$machine" \
+    credential=secret > "$work/lookup.log"
+  secret=$("$@" lookup set-password "$device" 2>> "$work/lookup.log")
 }
 
 inbox() {
@@ -175,5 +189,5 @@ replay() {
     one "$heading"
     count=$((count + 1))
   done
-  echo "ok clients: $count recipes of docs/recipes.md send what they say, as whom and to whom they say"
+  echo "ok clients${device:+ as devices without secrets}: $count recipes of docs/recipes.md send what they say, as whom and to whom they say"
 }

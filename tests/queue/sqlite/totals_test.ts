@@ -28,10 +28,11 @@ describe("the totals of a SQLite queue", () => {
     new QueueDatabase(db, files, reserve);
     const [text, ...others] = [...prepared].filter((sql) => sql.includes("state = 'dead'"));
     assert.deepEqual(others, []);
-    const plan = db.prepare(`explain query plan ${text}`).all().map((row) => row["detail"]);
+    const plan = db.prepare(`explain query plan ${text}`).all().map((row) => String(row["detail"]));
     // https://sqlite.org/eqp.html: in the order of the index, without sorting; the limit ends it.
-    assert.deepEqual(plan, ["SCAN message USING COVERING INDEX message_dead"]);
-    assert.match(text!, /order by due limit 1$/);
+    const scans = plan.filter((step) => /^SCAN message|B-TREE/.test(step));
+    assert.deepEqual(scans, ["SCAN message USING COVERING INDEX message_dead"]);
+    assert.match(text!, /where state = 'dead' order by due limit 1\)/);
     db.close();
     unlock();
   });

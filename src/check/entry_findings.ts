@@ -1,0 +1,50 @@
+// Judges the entries of the lookup, of the file and of the table alike.
+
+import type { Row } from "../accounts/entry.ts";
+import { type EntryRules, entryState } from "../accounts/entry_state.ts";
+import { type Finding, finding, lookupCommand } from "./finding.ts";
+
+/** Rows with a mistake that get a finding of their own. */
+const MAX_ROW_FINDINGS = 10;
+
+const OTHER_ID = "make an entry with another id, because no login can name this one: ";
+
+export interface RowStates {
+  /** Such as `3 entries, 1 of them disabled`. */
+  readonly text: string;
+  readonly mistakes: readonly {
+    readonly id: string;
+    readonly problem: string;
+    readonly column?: string;
+  }[];
+}
+
+export function stateRows(rows: readonly Row[], rules: EntryRules): RowStates {
+  const states = rows.map((row) => ({ id: row.id, state: entryState(row, rules) }));
+  const disabled = states.filter(({ state }) => state.type === "disabled").length;
+  const count = `${rows.length} ${rows.length === 1 ? "entry" : "entries"}`;
+  return {
+    text: `${count}, ${disabled} of them disabled`,
+    mistakes: states.flatMap(({ id, state }) => state.type === "mistake" ? [{ id, ...state }] : []),
+  };
+}
+
+export function judgeRows(
+  code: "table.row" | "lookup.row",
+  { mistakes }: RowStates,
+): readonly Finding[] {
+  const findings = mistakes.slice(0, MAX_ROW_FINDINGS).map(({ id, problem, column }) => {
+    const what = `entry ${JSON.stringify(id)}: ${problem}`;
+    const fix = column === undefined
+      ? OTHER_ID + lookupCommand("delete", id)
+      : HASHES.has(column)
+      ? `make a password for it: ${lookupCommand("set-password", id)}`
+      : `correct it with: ${lookupCommand("set", id, column)}`;
+    return finding(code, what, fix);
+  });
+  const more = mistakes.length - MAX_ROW_FINDINGS;
+  return more > 0 ? [...findings, finding(code, `${more} more entries have a mistake`)] : findings;
+}
+
+/** What nobody writes by hand. */
+const HASHES: ReadonlySet<string> = new Set(["password_hash", "password_hash_next"]);
