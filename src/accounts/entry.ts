@@ -3,7 +3,7 @@
 
 import { CREDENTIAL_NAMES, type CredentialName } from "../entra/app_credentials.ts";
 import { isAddress } from "../message/addresses.ts";
-import { nearest } from "../settings/nearest.ts";
+import { nearest } from "../nearest.ts";
 import { parsePasswordHash, PASSWORD_HASH_FORM, type PasswordHash } from "./password_hash.ts";
 import { SENDER_LIST_FORM, SenderList } from "./sender_list.ts";
 import { parseId, parseTenant } from "./username.ts";
