@@ -53,7 +53,8 @@ command("check", "test everything that is configured, and name what is wrong and
   .option("--username <username>", "also log in, with this SMTP username in any of its forms")
   .option(
     "--password-file <file>",
-    "read the client secret from this file (- is standard input); or set RELAY_PASSWORD",
+    "read the password, a client secret or the device's own, from this file (- is standard input); " +
+      "or set RELAY_PASSWORD",
   )
   .option("--from <address>", "also send a real test message, from this mailbox")
   .option("--to <address>", "the test message's recipient")
@@ -87,8 +88,17 @@ command("lookup", "read and edit the entries of the lookup, in LOOKUP_FILE or th
   .option("--promote", "set-password: end the present password; the one of --next takes its place")
   .addHelpText(
     "after",
-    "\nset-password prints the password once, alone on standard output, and stores its\n" +
-      "hash. The entry needs a credential, and from_email or allowed_senders.\n\n" +
+    "\nColumns: tenant_id, client_id, from_email, from_name, allowed_senders, disabled,\n" +
+      "credential, description; password_hash and password_hash_next by set-password.\n\n" +
+      "set-password prints the password once, alone on standard output, and stores its\n" +
+      "hash. The entry needs a credential (the relay's own: certificate, managed-identity,\n" +
+      "workload-identity or secret), and from_email or allowed_senders. For a printer:\n\n" +
+      "  smtp-oauth-relay lookup set printer tenant_id=… client_id=… \\\n" +
+      "    from_email=printer@example.com credential=certificate\n" +
+      "  smtp-oauth-relay lookup set-password printer\n\n" +
+      "The settings come from the environment or --env-file: LOOKUP_FILE, or AZURE_TABLES_URL.\n" +
+      "For the service, add --env-file /etc/smtp-oauth-relay/environment, which then has to\n" +
+      "contain one of them.\n\n" +
       "Exit status: 0 if done; 1 if an entry does not exist or its place cannot be read\n" +
       "or written; 2 if the command line is wrong; 78 if a setting is wrong.",
   )

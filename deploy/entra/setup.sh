@@ -265,7 +265,7 @@ make_certificate() { # directory
   fi
   [[ ! -e $certificate && ! -e $certificate_key ]] ||
     fail "one of $certificate and $certificate_key is there without the other"
-  would "make a key and a certificate, good for $certificate_days days, in $1" && return
+  would "make a key and a certificate, good for $certificate_days days, in $1, and register it" && return
   # The key is never readable for others, not even for a moment.
   (
     umask 077
@@ -418,7 +418,7 @@ settings() {
     managed-identity) echo "MANAGED_IDENTITY_CLIENT_ID=$identity_id" ;;
     workload-identity) ;;
   esac
-  echo "LOOKUP_FILE=$PWD/lookup.json"
+  echo "LOOKUP_FILE=/var/lib/smtp-oauth-relay/lookup.json"
 }
 
 # The id of a mailbox's entry: what stands before its @.

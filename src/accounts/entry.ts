@@ -4,6 +4,7 @@
 import { CREDENTIAL_NAMES, type CredentialName } from "../entra/app_credentials.ts";
 import { isAddress } from "../message/addresses.ts";
 import { type BackendNames, BACKENDS_FORM, parseBackends } from "../backend_name.ts";
+import { nearest } from "../nearest.ts";
 import { parsePasswordHash, PASSWORD_HASH_FORM, type PasswordHash } from "./password_hash.ts";
 import { SENDER_LIST_FORM, SenderList } from "./sender_list.ts";
 import { parseId, parseTenant } from "./username.ts";
@@ -208,9 +209,15 @@ function misnamed(columns: Row["columns"]): Mistake | undefined {
   return { column, allowed: `called exactly so in the table, not ${JSON.stringify(name)}` };
 }
 
-/** Misspelled columns that have no effect, though the entry can be used. */
-export function withoutEffect({ columns }: Row): string[] {
-  return namesakes(columns, OTHERS).map(([name]) => name);
+/** Misspelled columns that have no effect, though the entry can be used, and the names that they resemble. */
+export function withoutEffect({ columns }: Row): [name: string, meant: string][] {
+  const found = new Map<string, string>(namesakes(columns, OTHERS));
+  for (const [name, value] of Object.entries(columns)) {
+    if (Object.hasOwn(COLUMNS, name) || name === "description" || textOf(value) === "") continue;
+    const meant = found.get(name) ?? nearest(name, Object.keys(COLUMNS));
+    if (meant !== undefined) found.set(name, meant);
+  }
+  return [...found];
 }
 
 function namesakes(

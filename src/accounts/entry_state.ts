@@ -55,7 +55,9 @@ export function entryState(row: Row, rules: EntryRules): EntryState {
     ...(entry.fromName === undefined || entry.fromEmail !== undefined
       ? []
       : ["from_name has no effect without from_email"]),
-    ...withoutEffect(row).map((name) => `the column ${JSON.stringify(name)} has no effect`),
+    ...withoutEffect(row).map(([name, meant]) =>
+      `the column ${JSON.stringify(name)} has no effect (did you mean ${meant}?)`
+    ),
   ];
   return hints.length === 0 ? { type: "ok" } : { type: "ok", hint: hints.join("; ") };
 }

@@ -240,7 +240,7 @@ export const CODES = {
   "credential.found": ok("A certificate of the relay's own is there, and valid."),
   "credential.ok": ok("The relay logs in to an app with a credential of its own."),
   "credential.not-tried": skip(
-    "A credential was not tried with an app: no entry of the lookup names it, or there are too many.",
+    "A credential was not tried with an app: no usable entry of the lookup names it, or there are too many.",
   ),
   "credential.unusable": fail(
     "The relay's own certificate or key cannot be used. The relay does not start.",

@@ -125,14 +125,14 @@ async function checkOne(
   const factsNow = () => credentials.list().find((facts) => facts.name === name)!;
   const findings: Finding[] = judgeFacts(factsNow(), Date.now());
   if (apps.length === 0) {
-    const what = `${name} is set, but no entry of the lookup names it`;
+    const what = `${name} is set, but no usable entry of the lookup names it`;
     return [...findings, finding("credential.not-tried", what)];
   }
   for (const app of apps.slice(0, MAX_APPS)) {
     const token = await tokenFor({ ...app, credential: name }, credentials, settings, http);
     findings.push(
       "type" in token
-        ? judgeToken(token, factsNow(), app)
+        ? judgeToken(token, factsNow(), app, Date.now())
         : finding("credential.ok", `${name} logs in to app ${app.clientId} of ${app.tenantId}`),
     );
   }

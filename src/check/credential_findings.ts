@@ -46,11 +46,12 @@ const BY_NUMBER: Readonly<Record<number, Code>> = {
   7000112: "credential.app",
 };
 
-/** Why no token came for an app. */
+/** Why no token came for an app. @param now milliseconds of Unix time */
 export function judgeToken(
   refusal: EntraRefusal,
   { name, certificate, assertion }: CredentialFacts,
   { tenantId, clientId }: App,
+  now: number,
 ): Finding {
   const { code, detail } = refusal;
   const number = Number(/^AADSTS(\d+)$/.exec(code)?.[1]);
@@ -68,6 +69,8 @@ export function judgeToken(
     return finding("credential.untrusted", short(what), values);
   }
   if (number === 700027 && certificate !== undefined) {
+    // The same number; to register it again would not help.
+    if (certificate.notAfter <= now) return finding("credential.expired", what);
     const upload =
       `upload the certificate ${thumbprintsOf(certificate)} to app ${clientId}: Entra ` +
       "admin center, App registrations, Certificates & secrets, Certificates";
@@ -94,10 +97,10 @@ function short(what: string): string {
 export function unset(name: CredentialName, ids: readonly string[]): Finding {
   const named = ids.slice(0, MAX_NAMED).map((id) => JSON.stringify(id)).join(", ");
   const more = ids.length > MAX_NAMED ? ` and ${ids.length - MAX_NAMED} more` : "";
-  const entries = ids.length === 1 ? "entry" : "entries";
+  const [entries, needs] = ids.length === 1 ? ["entry", "needs"] : ["entries", "need"];
   return finding(
     "credential.unset",
-    `${entries} ${named}${more} of the lookup need "${name}", which is not set`,
+    `${entries} ${named}${more} of the lookup ${needs} "${name}", which is not set`,
     `set ${SETTINGS[name]}; or name another one: ${lookupCommand("set", ids[0]!, "credential")}`,
   );
 }

@@ -1,6 +1,7 @@
 // Judges a login with a username and a password, and the permissions that its token names.
 
 import type { LoginFailure } from "../accounts/account.ts";
+import { WRONG_LOGIN } from "../accounts/device_logins.ts";
 import type { Username, UsernameError } from "../accounts/username.ts";
 import { AADSTS } from "../entra/entra_errors.ts";
 import { MAIL_SEND } from "../entra/token.ts";
@@ -35,7 +36,9 @@ const BY_CODE: Readonly<Record<string, Code>> = {
   NO_PASSWORD_HASH: "login.no-password",
 };
 
-type Judged = Pick<LoginFailure, "type" | "code" | "detail" | "entry" | "isPasswordRight">;
+type Judged =
+  & Pick<LoginFailure, "type" | "code" | "detail" | "entry" | "isPasswordRight">
+  & Partial<Pick<LoginFailure, "reply">>;
 
 const MAIL_READWRITE = "Mail.ReadWrite";
 
@@ -57,7 +60,10 @@ export function judgeRefusal(
     if (!answered) return finding("login.unreachable", detail);
     return finding("login.later", detail, NOT_ENTRA.test(code ?? "") ? ELSEWHERE : undefined);
   }
-  if (code === undefined) return finding("login.username", detail);
+  if (code === undefined) {
+    // The reply says whether the lookup was asked for an entry with this id.
+    return finding("login.username", detail, result.reply === WRONG_LOGIN ? BARE_ID : undefined);
+  }
   return finding(
     BY_NUMBER[number] ?? BY_CODE[code] ?? "login.refused",
     detail,
@@ -80,6 +86,10 @@ const ELSEWHERE =
   "correct AZURE_AUTHORITY_HOST, to which the tenant is appended; if it is right, a proxy or a " +
   "firewall answers in place of Entra ID";
 
+const BARE_ID =
+  "if it is an entry's id, correct it (smtp-oauth-relay lookup list shows all); otherwise make the " +
+  "username with: smtp-oauth-relay username TENANT_ID CLIENT_ID";
+
 /** What to do about an entry, where its id or its columns are known. */
 function entryFix(
   { code, entry }: Pick<LoginFailure, "code" | "entry">,
@@ -94,8 +104,11 @@ function entryFix(
   // A login by tenant and client does not give its entry's id.
   if (entry === undefined) return undefined;
   const { id, column } = entry;
-  if (code === "WRONG_PASSWORD" || code === "NO_PASSWORD_HASH") {
-    return `make a new password for the device: ${lookupCommand("set-password", id)}`;
+  if (code === "WRONG_PASSWORD") {
+    return `enter it again; if it is lost, make a new one: ${lookupCommand("set-password", id)}`;
+  }
+  if (code === "NO_PASSWORD_HASH") {
+    return `make a password for the device: ${lookupCommand("set-password", id)}`;
   }
   return column === undefined
     ? `enable it with: ${lookupCommand("set", id, "disabled=false")}`

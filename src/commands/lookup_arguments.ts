@@ -4,7 +4,7 @@ import { type ColumnName, COLUMNS } from "../accounts/entry.ts";
 import { bareIdProblem, loginIdProblem } from "../accounts/entry_state.ts";
 import { tableKeyProblem } from "../accounts/entry.ts";
 import { type Delimiter, parseUsername } from "../accounts/username.ts";
-import { nearest } from "../settings/nearest.ts";
+import { nearest } from "../nearest.ts";
 import { CommandError, EXIT } from "../exit.ts";
 import { shown } from "./printed.ts";
 

@@ -4,7 +4,7 @@ import type { Account } from "../accounts/account.ts";
 import { type Delimiter, parseTenant, parseUsername } from "../accounts/username.ts";
 import { CommandError, EXIT } from "../exit.ts";
 import { isMessageId, type MessageState } from "../queue/store.ts";
-import { nearest } from "../settings/nearest.ts";
+import { nearest } from "../nearest.ts";
 import { age } from "../settings/parsers.ts";
 import { shown } from "./printed.ts";
 

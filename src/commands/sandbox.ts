@@ -4,6 +4,8 @@
 import { isIP } from "node:net";
 import process from "node:process";
 import { shortId } from "../accounts/username.ts";
+import { CertificateError } from "../certificates/certificate.ts";
+import { leafIn, readPem } from "../certificates/pem_files.ts";
 import { selfSignedCertificate, selfSignedClientCertificate } from "../certificates/self_signed.ts";
 import { fixedSource } from "../certificates/source.ts";
 import { currentRuntime } from "../runtime/current.ts";
@@ -65,6 +67,7 @@ async function sandboxWith(
       "HTTP_LISTEN must not be off: the sandbox's cloud is served there",
     ]);
   }
+  const others = certificateOfAnotherRelay(settings);
   const { log, metrics } = output;
   metrics.set("build_info", await buildLabels(), 1);
   for (const warning of warnings) log.warning(warning);
@@ -84,7 +87,7 @@ async function sandboxWith(
   const inbox = new Inbox();
   const tracer = new Tracer(settings.USERNAME_DELIMITER);
   const traceOf = (clientRequestId: string | undefined) => tracer.find(clientRequestId);
-  const entra = { app: () => ({ certificates: [own.certificate] }) };
+  const entra = { app: () => ({ certificates: [own.certificate, ...others] }) };
   const cloud = createCloud({ inbox, entra, allowedHosts: host, traceOf });
   http.mount(cloud.routes, ["/entra/", "/graph/"]);
 
@@ -126,6 +129,24 @@ async function sandboxWith(
   manager.ready(() => relay.state());
   await stopped;
   for (const server of [cloud.exchange, cloud.smarthost]) server.close();
+}
+
+/**
+ * Another relay that uses the imitated services logs in with a certificate that this one has not made. It is
+ * read once, so that an exchanged certificate is not registered, as in the real Entra ID.
+ *
+ * @throws CommandError 78 if there is no certificate in the file
+ */
+function certificateOfAnotherRelay(settings: Settings): readonly string[] {
+  const { CLIENT_CERTIFICATE_FILEPATH: path } = settings;
+  if (path === undefined) return [];
+  const setting = "CLIENT_CERTIFICATE_FILEPATH";
+  try {
+    return [leafIn(path, readPem(setting, path), setting).toString()];
+  } catch (error) {
+    if (!(error instanceof CertificateError)) throw error;
+    throw new CommandError(EXIT.config, error.lines);
+  }
 }
 
 /** The settings, with the imitated services instead of the real ones. */

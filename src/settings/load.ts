@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { contradictions, doubts, unused } from "./contradictions.ts";
 import { fileErrorText } from "./file_error.ts";
-import { nearest } from "./nearest.ts";
+import { nearest } from "../nearest.ts";
 import { originOf } from "./origin.ts";
 import { quoted, withoutSecrets } from "./quoted.ts";
 import { type SettingName, SETTINGS, type Settings } from "./schema.ts";

@@ -7,7 +7,7 @@ import { type Network, Networks, NETWORKS_FORM } from "../networks.ts";
 import { SENDER_LIST_FORM, SenderList } from "../accounts/sender_list.ts";
 import type { Mechanism } from "../smtp/sasl.ts";
 import { isLoopback } from "./listen_address.ts";
-import { nearest } from "./nearest.ts";
+import { nearest } from "../nearest.ts";
 import type { Parser } from "./setting.ts";
 
 export function text(allowed = "text without control characters"): Parser<string> {

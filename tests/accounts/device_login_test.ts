@@ -206,14 +206,18 @@ describe("a login by an id that fails", () => {
       [
         "nobody",
         undefined,
-        /^the username has no "@"; expected .*, and the lookup table has no entry/,
+        /^the lookup table has no entry with this id .*, and the username has no "@"; expected /,
       ],
       [
         "ann@printers.example",
         undefined,
-        /^the tenant id is neither .*, and the lookup table has no/,
+        /^the lookup table has no .*, and the tenant id is neither /,
       ],
-      [`${TENANT}@printer`, undefined, /^the client id is neither .*, and the lookup table has no/],
+      [
+        `${TENANT}@printer`,
+        undefined,
+        /^the lookup table has no .*, and the client id is neither /,
+      ],
       ["scrypt@lookup", "WRONG_PASSWORD", /^it is not the password of entry "scrypt"/],
       ["sha256@lookup", "WRONG_PASSWORD", /"sha256"/],
       ["both@lookup", "WRONG_PASSWORD", /"both"/],

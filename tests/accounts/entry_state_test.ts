@@ -140,7 +140,17 @@ describe("a column with almost a known name, and no influence on logins", () => 
     const found = state({ From_Email: "a@x.test", FromName: "Ann" });
     assert.deepEqual(found, {
       type: "ok",
-      hint: 'the column "From_Email" has no effect; the column "FromName" has no effect',
+      hint: 'the column "From_Email" has no effect (did you mean from_email?); ' +
+        'the column "FromName" has no effect (did you mean from_name?)',
+    });
+  });
+
+  it("is reported where a letter is wrong: a device that is not blocked must not look blocked", () => {
+    const found = state({ disable: "true", allowed_sender: "a@x.test", site: "x", descriptio: "" });
+    assert.deepEqual(found, {
+      type: "ok",
+      hint: 'the column "disable" has no effect (did you mean disabled?); ' +
+        'the column "allowed_sender" has no effect (did you mean allowed_senders?)',
     });
   });
 });

@@ -65,12 +65,13 @@ describe("a credential that Entra ID refuses", () => {
   const judge = (number: number, facts: CredentialFacts) => {
     const refusal = refusalFor({ status: 401, error: "invalid_client", numbers: [number] });
     const own = refusal.type === "later" ? refusal : ownRefusal(refusal, facts, APP, NOW);
-    return judgeToken(own, facts, APP);
+    return judgeToken(own, facts, APP, NOW);
   };
   const valid = certificate(-1, 364);
 
   const cases: readonly (readonly [number, CredentialFacts, string])[] = [
     [700027, valid, "credential.unregistered"],
+    [700027, certificate(-366, -1), "credential.expired"],
     [7000222, valid, "credential.unregistered"],
     [7000222, secret, "credential.secret"],
     [7000215, secret, "credential.secret"],
@@ -126,15 +127,15 @@ describe("a credential that Entra ID refuses", () => {
 describe("a credential that is not tried", () => {
   it("is one that the machine does not provide, or that Entra ID was not asked about", () => {
     assert.equal(
-      judgeToken(unasked("IDENTITY_400", "none"), identity, APP).code,
+      judgeToken(unasked("IDENTITY_400", "none"), identity, APP, NOW).code,
       "credential.unavailable",
     );
     assert.equal(
-      judgeToken(unasked("TOKEN_FILE", "none"), identity, APP).code,
+      judgeToken(unasked("TOKEN_FILE", "none"), identity, APP, NOW).code,
       "credential.unavailable",
     );
     assert.equal(
-      judgeToken(unreachable("ETIMEDOUT", "late"), identity, APP).code,
+      judgeToken(unreachable("ETIMEDOUT", "late"), identity, APP, NOW).code,
       "credential.unavailable",
     );
   });

@@ -268,7 +268,7 @@ describe("deploy/entra/setup.sh", () => {
         const line of [
           `CLIENT_CERTIFICATE_FILEPATH=${inKeys("client-cert.pem")}`,
           `CLIENT_KEY_FILEPATH=${inKeys("client-key.pem")}`,
-          `LOOKUP_FILE=${join(home, "lookup.json")}`,
+          "LOOKUP_FILE=/var/lib/smtp-oauth-relay/lookup.json",
           `smtp-oauth-relay lookup set scanner tenant_id=${tenant} client_id=${app} ` +
           "from_email=scanner@example.com credential=certificate",
           "smtp-oauth-relay lookup set-password scanner",

@@ -623,6 +623,13 @@ const TABLE: readonly Case[] = [
     ],
   },
   {
+    name: "an id alone that is not in the file",
+    settings: inFile("devices"),
+    args: login("scaner"),
+    codes: ["login.username"],
+    says: [/LOOKUP_FILE has no entry with this id.*Fix: if it is an entry's id, correct it/],
+  },
+  {
     name: "an id that is not in the table",
     settings: inTable("users"),
     args: login("scaner@lookup"),
@@ -1084,7 +1091,7 @@ const DEVICES: readonly Case[] = [
     name: "the relay's own certificate that has ended",
     settings: inFile("devices", "client-ended"),
     args: nothing,
-    codes: ["credential.expired", "credential.unregistered"],
+    codes: ["credential.expired", "credential.expired"],
     says: [
       /FAIL credential: certificate with thumbprint [0-9A-F]{40} .* ended on 20.*Fix: make a new/,
     ],
@@ -1119,7 +1126,7 @@ const DEVICES: readonly Case[] = [
     args: login("scanner@lookup"),
     codes: ["credential.unset", "login.own-credential"],
     says: [
-      /entry "scanner" of the lookup need.* "certificate", which is not set\. Fix: set CLIENT_CERT/,
+      /entry "scanner" of the lookup needs "certificate", which is not set\. Fix: set CLIENT_CERT/,
     ],
   },
   {
@@ -1138,7 +1145,7 @@ const DEVICES: readonly Case[] = [
     args: login("scanner"),
     codes: ["login.password-wrong"],
     says: [
-      /Fix: make a new password for the device: smtp-oauth-relay lookup set-password scanner \[/,
+      /Fix: enter it again; if it is lost, make a new one: smtp-oauth-relay lookup set-password scanner \[/,
     ],
   },
   {

@@ -5,7 +5,7 @@ import { describe, it } from "node:test";
 import { cloudOf } from "../../src/settings/clouds.ts";
 import { loadSettings } from "../../src/settings/load.ts";
 import type { Environment } from "../../src/settings/setting.ts";
-import { nearest } from "../../src/settings/nearest.ts";
+import { nearest } from "../../src/nearest.ts";
 import { SETTINGS, type Settings } from "../../src/settings/schema.ts";
 
 function load(environment: Environment = {}): { settings: Settings; warnings: readonly string[] } {
