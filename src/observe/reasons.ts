@@ -46,9 +46,9 @@ const BY_CODE: ReadonlyMap<string, Reason> = new Map(
       tenant: ["AADSTS90002", "AADSTS900023"],
       conditional_access: ["AADSTS53003", "AADSTS530032"],
       own_credential: [
-        ...["CREDENTIAL_UNSET", "NO_CREDENTIAL", "TOKEN_FILE", "IDENTITY_ANSWER", "AADSTS700021"],
-        ...["AADSTS700023", "AADSTS700024", "AADSTS700027", "AADSTS70021", "AADSTS700211"],
-        ...["AADSTS700212", "AADSTS700213"],
+        ...["CREDENTIAL_UNSET", "TOKEN_FILE", "IDENTITY_ANSWER", "AADSTS700021", "AADSTS700023"],
+        ...["AADSTS700024", "AADSTS700027", "AADSTS70021", "AADSTS700211", "AADSTS700212"],
+        ...["AADSTS700213", "AADSTS7002137", "AADSTS7002138"],
       ],
       login: ["InvalidAuthenticationToken", "HTTP 401", "no_token", "msal"],
       entry: [
