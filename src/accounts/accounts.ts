@@ -252,7 +252,8 @@ export class Accounts {
       return result.type === "entry" ? this.#identityOf(result.entry) : result;
     }
     if (entries === undefined) {
-      const problem = `usernames of the form id${delimiter}lookup need AZURE_TABLES_URL`;
+      const problem =
+        `usernames of the form id${delimiter}lookup need LOOKUP_FILE or AZURE_TABLES_URL`;
       return { ...refused(problem), code: "NO_TABLE" };
     }
     const result = await entries.byId(name.id, login);
@@ -268,7 +269,7 @@ export class Accounts {
     const { allowedTenants } = this.#options;
     if (allowedTenants === undefined || allowedTenants.has(tenantId)) return undefined;
     const hint = isDomain(tenantId)
-      ? "; a tenant that the lookup table names by a domain must be listed by that domain"
+      ? "; a tenant that the lookup names by a domain must be listed by that domain"
       : "";
     return {
       type: "refused",

@@ -113,8 +113,7 @@ export function tokenRefusal(found: EntryResult): LoginFailure | undefined {
   return device && {
     type: "refused",
     reply: WRONG_LOGIN,
-    detail:
-      `entry ${JSON.stringify(id)} of the lookup table has a password_hash: its device logs ` +
+    detail: `entry ${JSON.stringify(id)} of the lookup has a password_hash: its device logs ` +
       "in with that password, and no token can",
     code: "TOKEN_MISMATCH",
     entry: { id, column: "password_hash" },
@@ -135,10 +134,10 @@ function failure(found: EntryResult, { bare }: IdName): LoginFailure {
     ? refused(
       `entry ${
         JSON.stringify(id)
-      } of the lookup table has no password_hash, so that its id alone is no username`,
+      } of the lookup has no password_hash, so that its id alone is no username`,
       { code: "NO_PASSWORD_HASH", entry },
     )
-    : refused(`it is not the password of entry ${JSON.stringify(id)} of the lookup table`, {
+    : refused(`it is not the password of entry ${JSON.stringify(id)} of the lookup`, {
       code: "WRONG_PASSWORD",
       entry,
     });

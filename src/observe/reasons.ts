@@ -12,7 +12,7 @@ export const REASONS = {
   login: "any other refusal by Entra ID, or of the token by Graph",
   token: "the client's own token (XOAUTH2, OAUTHBEARER) cannot be used",
   malformed: "the username or the password has no valid form",
-  entry: "the lookup table has no entry that allows it",
+  entry: "the lookup has no entry that allows it",
   lookup: "the lookup table does not answer",
   not_allowed: "the relay's own lists of tenants and senders do not allow it",
   permission: "the app may not send as this mailbox",

@@ -96,7 +96,7 @@ export const REPLIES = {
   senderNotInEntry: reply(
     550,
     "5.7.1",
-    "Sender not allowed: it is not in allowed_senders of this account in the lookup table",
+    "Sender not allowed: it is not in allowed_senders of this account in the lookup",
   ),
   tooManyMessages: reply(451, "4.7.0", "Too many messages from this account; try again later"),
   tooManyRecipients: reply(452, "4.5.3", "Too many recipients"),
