@@ -183,7 +183,7 @@ export class Accounts {
       type: "later",
       reply: type === "later"
         ? refusal.reply
-        : reply(454, "4.7.0", `The relay's own credential was refused: ${detail}`),
+        : reply(454, "4.7.0", `Temporary authentication failure: ${detail}`),
       detail,
       code,
       isPasswordRight: true,
