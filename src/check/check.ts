@@ -32,6 +32,7 @@ import {
   canJudge,
   checkSettings,
   countSet,
+  OWN_CREDENTIALS,
   type Part,
   withContradictions,
 } from "./settings_check.ts";
@@ -244,14 +245,6 @@ async function checksFor(context: Context): Promise<readonly Check[]> {
       : []),
   ];
 }
-
-const OWN_CREDENTIALS = [
-  "CLIENT_SECRET",
-  "CLIENT_CERTIFICATE_FILEPATH",
-  "CLIENT_KEY_FILEPATH",
-  "AZURE_KEY_VAULT_CLIENT_CERT_NAME",
-  "MANAGED_IDENTITY_CLIENT_ID",
-] as const satisfies readonly SettingName[];
 
 /** So that no credential is opened by settings that are wrong. */
 function withoutCredentials(settings: Settings): Settings {

@@ -20,17 +20,18 @@ const TABLE = [
   "NO_PROXY",
 ] as const;
 
-const CREDENTIALS = [
+/** The settings of the relay's own credentials towards Entra ID. */
+export const OWN_CREDENTIALS = [
   "CLIENT_SECRET",
   "CLIENT_CERTIFICATE_FILEPATH",
   "CLIENT_KEY_FILEPATH",
   "AZURE_KEY_VAULT_CLIENT_CERT_NAME",
   "MANAGED_IDENTITY_CLIENT_ID",
-] as const;
+] as const satisfies readonly SettingName[];
 
 const LOGIN = [
   ...TABLE,
-  ...CREDENTIALS,
+  ...OWN_CREDENTIALS,
   "LOOKUP_FILE",
   "AZURE_TABLES_FORCE_USAGE",
   "GRAPH_ENDPOINT",
@@ -45,7 +46,7 @@ export const NEEDS = {
   table: TABLE,
   "lookup file": ["LOOKUP_FILE"],
   "own credentials": [
-    ...CREDENTIALS,
+    ...OWN_CREDENTIALS,
     "AZURE_KEY_VAULT_URL",
     "AZURE_CLOUD",
     "AZURE_AUTHORITY_HOST",
