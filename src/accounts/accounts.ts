@@ -159,8 +159,8 @@ export class Accounts {
   }
 
   /**
-   * With the relay's own credential, for a device whose password is right. Whatever is wrong with that credential
-   * is not the device's fault.
+   * With the relay's own credential, for a device whose password is right. A fault of that credential is not
+   * the device's.
    */
   async #loginOfDevice(
     name: IdName,

@@ -219,8 +219,8 @@ export const CODES = {
     "correct the line; an editor that knows JSON Schema shows such mistakes",
   ),
   "lookup.exposed": warn(
-    "Other users of this machine may change LOOKUP_FILE, or read the hashes in it. Who may change it may " +
-      "send as anyone; a chosen password can be guessed at from its hash.",
+    "Other users of this machine may change LOOKUP_FILE, or read the hashes in it. A user who may change it " +
+      "may send as anyone; a chosen password can be guessed at from its hash.",
     "chmod 640, and give it to the relay's group",
   ),
   "lookup.empty": warn(
