@@ -106,7 +106,12 @@ export function withContradictions(
     : table.protocol === "http:" && access === undefined;
   if (lacking) all.add("AZURE_TABLES_URL");
   const valid = (...names: SettingName[]) => !names.some((name) => invalid.has(name));
-  if (credentialProblems(settings, valid).length > 0) all.add("CLIENT_CERTIFICATE_FILEPATH");
+  const isInVault = settings.AZURE_KEY_VAULT_CLIENT_CERT_NAME !== undefined;
+  if (
+    credentialProblems(settings, valid).length > 0 || isInVault && !valid("AZURE_KEY_VAULT_URL")
+  ) {
+    all.add(isInVault ? "AZURE_KEY_VAULT_CLIENT_CERT_NAME" : "CLIENT_CERTIFICATE_FILEPATH");
+  }
   if (settings.DELIVERY_MODE === "queue") {
     if (settings.QUEUE_KEY === undefined) all.add("QUEUE_KEY");
     if (queueAccessProblems(settings, valid).length > 0) all.add("QUEUE_URL");
