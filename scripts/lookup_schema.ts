@@ -51,7 +51,7 @@ export function lookupSchema(): string {
 const SCHEMA = {
   $schema: "https://json-schema.org/draft/2020-12/schema",
   title: "LOOKUP_FILE of smtp-oauth-relay",
-  description: "Entries by id: the id in the username id@lookup.",
+  description: "Entries by id: the id in the username id@lookup, or a device's whole username.",
   type: "object",
   properties: { $schema: { type: "string" } },
   // Of a key of an Azure table: an entry can move there.

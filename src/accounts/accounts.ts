@@ -162,8 +162,8 @@ export class Accounts {
   }
 
   /**
-   * With the relay's own credential, for a device whose password is right. Whatever is wrong with that credential
-   * is not the device's fault.
+   * With the relay's own credential, for a device whose password is right. A fault of that credential is not
+   * the device's.
    */
   async #loginOfDevice(
     name: IdName,
@@ -186,7 +186,7 @@ export class Accounts {
       type: "later",
       reply: type === "later"
         ? refusal.reply
-        : reply(454, "4.7.0", `The relay's own credential was refused: ${detail}`),
+        : reply(454, "4.7.0", `Temporary authentication failure: ${detail}`),
       detail,
       code,
       isPasswordRight: true,
@@ -256,7 +256,8 @@ export class Accounts {
       return result.type === "entry" ? this.#identityOf(result.entry) : result;
     }
     if (entries === undefined) {
-      const problem = `usernames of the form id${delimiter}lookup need AZURE_TABLES_URL`;
+      const problem =
+        `usernames of the form id${delimiter}lookup need LOOKUP_FILE or AZURE_TABLES_URL`;
       return { ...refused(problem), code: "NO_TABLE" };
     }
     const result = await entries.byId(name.id, login);
@@ -277,7 +278,7 @@ export class Accounts {
     const { allowedTenants } = this.#options;
     if (allowedTenants === undefined || allowedTenants.has(tenantId)) return undefined;
     const hint = isDomain(tenantId)
-      ? "; a tenant that the lookup table names by a domain must be listed by that domain"
+      ? "; a tenant that the lookup names by a domain must be listed by that domain"
       : "";
     return {
       type: "refused",

@@ -176,7 +176,7 @@ export function nameFor(
   };
 }
 
-/** Why the token is not for the app of the lookup table's entry; undefined if it is. */
+/** Why the token is not for the app of the lookup's entry; undefined if it is. */
 export function entryMismatch(
   identity: { readonly tenantId: string; readonly clientId: string },
   { tenantId, clientId }: Pick<ClientToken, "tenantId" | "clientId">,
@@ -185,11 +185,11 @@ export function entryMismatch(
   // Only Entra ID knows which tenant a domain belongs to, and it is not asked.
   if (identity.clientId === clientId && identity.tenantId.includes(".")) {
     return mismatch(
-      "the lookup table's entry has a domain as its tenant_id: logins with a token need the " +
+      "the lookup's entry has a domain as its tenant_id: logins with a token need the " +
         "tenant's id there",
     );
   }
-  return mismatch("the lookup table's entry is of another tenant or app than the token");
+  return mismatch("the lookup's entry is of another tenant or app than the token");
 }
 
 function mismatch(detail: string): LoginFailure {

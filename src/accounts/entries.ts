@@ -216,7 +216,7 @@ function resultOf({ place, reading }: Candidate): EntryResult {
       return reading;
     case "disabled":
       return refused(
-        reply(535, "5.7.8", "This account is disabled in the lookup table"),
+        reply(535, "5.7.8", "This account is disabled in the lookup"),
         `entry ${shown(reading.id)} of ${place} is disabled`,
         "ENTRY_DISABLED",
         { id: reading.id },
@@ -224,7 +224,7 @@ function resultOf({ place, reading }: Candidate): EntryResult {
     case "malformed": {
       const { column, allowed } = reading.mistake;
       return refused(
-        reply(535, "5.7.8", `The lookup table's entry has a mistake in ${column}; see the log`),
+        reply(535, "5.7.8", `The lookup's entry has a mistake in ${column}; see the log`),
         `entry ${shown(reading.id)} of ${place}: ${column} must be ${allowed}`,
         "ENTRY_MALFORMED",
         { id: reading.id, column },
@@ -261,14 +261,14 @@ const NO_KEY = refused(
 );
 
 const NO_ENTRY = refused(
-  reply(535, "5.7.8", "The lookup table has no entry for this id"),
+  reply(535, "5.7.8", "The lookup has no entry for this id"),
   "the lookup table has no entry with this id as its RowKey in AZURE_TABLES_PARTITION_KEY",
 );
 
 const NO_ENTRY_IN_FILE = refused(NO_ENTRY.reply, "LOOKUP_FILE has no entry with this id");
 
 const NO_DIRECT_ENTRY = refused(
-  reply(535, "5.7.8", "The lookup table has no entry for this tenant and client"),
+  reply(535, "5.7.8", "The lookup has no entry for this tenant and client"),
   "the lookup table has no entry with this tenant_id and client_id, and AZURE_TABLES_FORCE_USAGE " +
     "requires one",
 );

@@ -14,7 +14,7 @@ export const STANDARD_LENGTH = 24;
 /** A device may take no more than this; such a password is hashed as one that was chosen. */
 export const LEAST_LENGTH = 20;
 export const MOST_LENGTH = 128;
-/** Bits of chance from which nobody can guess a password, however quick its hash is. */
+/** Bits of chance at which a password cannot be guessed, however quick its hash is. */
 const SAFE_BITS = 128;
 /** Octets. */
 const SALT = 16;

@@ -11,7 +11,7 @@ export interface ScryptHash {
   readonly hash: Uint8Array;
 }
 
-/** Of a made password with 128 bits of chance or more, which nobody can guess: SHA-256(salt, password). */
+/** Of a made password with 128 bits of chance or more, which cannot be guessed: SHA-256(salt, password). */
 export interface Sha256Hash {
   readonly type: "sha256";
   readonly salt: Uint8Array;

@@ -42,19 +42,19 @@ export function duringSession({ type, reply: refusal, detail }: LoginFailure): L
 }
 
 const OTHER_APP = again(
-  reply(451, "4.7.0", "The lookup table's entry is of another app now: log in again"),
+  reply(451, "4.7.0", "The lookup's entry is of another app now: log in again"),
   "another tenant_id or client_id",
 );
 const OTHER_KIND = again(
-  reply(451, "4.7.0", "The lookup table's entry is of another kind of login now: log in again"),
+  reply(451, "4.7.0", "The lookup's entry is of another kind of login now: log in again"),
   "another credential, or has lost it",
 );
 const OTHER_PASSWORD = again(
-  reply(451, "4.7.0", "The lookup table's entry is of another password now: log in again"),
+  reply(451, "4.7.0", "The lookup's entry is of another password now: log in again"),
   "another password",
 );
 
 function again(reply: Reply, given: string): LoginFailure {
-  const detail = `the lookup table's entry has been given ${given}: the client has to log in again`;
+  const detail = `the lookup's entry has been given ${given}: the client has to log in again`;
   return { type: "later", reply, detail };
 }

@@ -33,6 +33,7 @@ import {
   canJudge,
   checkSettings,
   countSet,
+  OWN_CREDENTIALS,
   type Part,
   withContradictions,
 } from "./settings_check.ts";
@@ -257,14 +258,6 @@ async function checksFor(context: Context): Promise<readonly Check[]> {
       : []),
   ];
 }
-
-const OWN_CREDENTIALS = [
-  "CLIENT_SECRET",
-  "CLIENT_CERTIFICATE_FILEPATH",
-  "CLIENT_KEY_FILEPATH",
-  "AZURE_KEY_VAULT_CLIENT_CERT_NAME",
-  "MANAGED_IDENTITY_CLIENT_ID",
-] as const satisfies readonly SettingName[];
 
 /** So that no credential is opened by settings that are wrong. */
 function withoutCredentials(settings: Settings): Settings {

@@ -220,8 +220,8 @@ export const CODES = {
     "correct the line; an editor that knows JSON Schema shows such mistakes",
   ),
   "lookup.exposed": warn(
-    "Other users of this machine may change LOOKUP_FILE, or read the hashes in it. Who may change it may " +
-      "send as anyone; a chosen password can be guessed at from its hash.",
+    "Other users of this machine may change LOOKUP_FILE, or read the hashes in it. A user who may change it " +
+      "may send as anyone; a chosen password can be guessed at from its hash.",
     "chmod 640, and give it to the relay's group",
   ),
   "lookup.empty": warn(
@@ -525,11 +525,11 @@ export const CODES = {
     "correct the id (in a table, the entry's RowKey), or create the entry: smtp-oauth-relay lookup set",
   ),
   "login.entry-disabled": fail(
-    "The login's entry in the lookup table is disabled.",
+    "The login's entry in the lookup is disabled.",
     "enable it with: smtp-oauth-relay lookup set ID disabled=false",
   ),
   "login.entry-malformed": fail(
-    "The login's entry in the lookup table has a mistake.",
+    "The login's entry in the lookup has a mistake.",
     "correct it with: smtp-oauth-relay lookup set ID COLUMN=VALUE",
   ),
   "login.password-wrong": fail(
@@ -649,7 +649,7 @@ export const CODES = {
   ),
   "message.sender-not-allowed": fail(
     "The relay's own rules do not let this login send as this address.",
-    "correct ALLOWED_SENDERS, or the entry of the lookup table",
+    "correct ALLOWED_SENDERS, or the entry of the lookup",
   ),
   "message.recipient": fail("Graph does not accept the recipient.", "correct --to"),
   "message.later": fail("Graph does not accept the message now; nothing was sent.", LATER),

@@ -1,7 +1,8 @@
 // Judges the relay's own credentials towards Entra ID: their ends, and why Entra ID refuses one. No I/O.
 
 import type { App, CredentialName } from "../entra/app_credentials.ts";
-import type { EntraRefusal } from "../entra/entra_errors.ts";
+import { CREDENTIAL_SETTINGS, type EntraRefusal } from "../entra/entra_errors.ts";
+import { isUntrusted } from "../entra/own_refusal.ts";
 import type { CertificateFacts, CredentialFacts } from "../entra/proof_source.ts";
 import { day, inDays } from "./chain_findings.ts";
 import type { Code } from "./codes.ts";
@@ -62,7 +63,7 @@ export function judgeToken(
       ? finding("credential.unavailable", what)
       : finding("credential.later", what);
   }
-  if (isFederation(number)) {
+  if (isUntrusted(code)) {
     const values = assertion === undefined ? undefined : `add a federated credential to app ` +
       `${clientId} with issuer ${assertion.issuer}, subject ${assertion.subject}, audience ` +
       `${assertion.audience}: Entra admin center, App registrations, Certificates & secrets`;
@@ -83,11 +84,6 @@ export function judgeToken(
   return finding(BY_NUMBER[number] ?? "credential.refused", what);
 }
 
-/** 70021, and 700211 and the like, which say what did not match. */
-function isFederation(number: number): boolean {
-  return /^7002(?:1|1[1-3]\d?)$/.test(String(number));
-}
-
 /** Without the remedy that the detail ends with: the fix has it. */
 function short(what: string): string {
   return what.replace(/; (?:add a federated credential|upload the certificate) .*$/, "");
@@ -101,14 +97,8 @@ export function unset(name: CredentialName, ids: readonly string[]): Finding {
   return finding(
     "credential.unset",
     `${entries} ${named}${more} of the lookup ${needs} "${name}", which is not set`,
-    `set ${SETTINGS[name]}; or name another one: ${lookupCommand("set", ids[0]!, "credential")}`,
+    `set ${CREDENTIAL_SETTINGS[name]}; or name another one: ${
+      lookupCommand("set", ids[0]!, "credential")
+    }`,
   );
 }
-
-const SETTINGS: Readonly<Record<CredentialName, string>> = {
-  secret: "CLIENT_SECRET",
-  certificate: "CLIENT_CERTIFICATE_FILEPATH and CLIENT_KEY_FILEPATH, or " +
-    "AZURE_KEY_VAULT_CLIENT_CERT_NAME",
-  "managed-identity": "MANAGED_IDENTITY_CLIENT_ID",
-  "workload-identity": "AZURE_FEDERATED_TOKEN_FILE (Kubernetes does)",
-};

@@ -46,5 +46,5 @@ export function judgeRows(
   return more > 0 ? [...findings, finding(code, `${more} more entries have a mistake`)] : findings;
 }
 
-/** What nobody writes by hand. */
+/** Columns that are not written by hand. */
 const HASHES: ReadonlySet<string> = new Set(["password_hash", "password_hash_next"]);

@@ -21,17 +21,18 @@ const TABLE = [
   "NO_PROXY",
 ] as const;
 
-const CREDENTIALS = [
+/** The settings of the relay's own credentials towards Entra ID. */
+export const OWN_CREDENTIALS = [
   "CLIENT_SECRET",
   "CLIENT_CERTIFICATE_FILEPATH",
   "CLIENT_KEY_FILEPATH",
   "AZURE_KEY_VAULT_CLIENT_CERT_NAME",
   "MANAGED_IDENTITY_CLIENT_ID",
-] as const;
+] as const satisfies readonly SettingName[];
 
 const LOGIN = [
   ...TABLE,
-  ...CREDENTIALS,
+  ...OWN_CREDENTIALS,
   "LOOKUP_FILE",
   "AZURE_TABLES_FORCE_USAGE",
   "GRAPH_ENDPOINT",
@@ -47,7 +48,7 @@ export const NEEDS = {
   table: TABLE,
   "lookup file": ["LOOKUP_FILE"],
   "own credentials": [
-    ...CREDENTIALS,
+    ...OWN_CREDENTIALS,
     "AZURE_KEY_VAULT_URL",
     "AZURE_CLOUD",
     "AZURE_AUTHORITY_HOST",
@@ -117,7 +118,12 @@ export function withContradictions(
     : table.protocol === "http:" && access === undefined;
   if (lacking) all.add("AZURE_TABLES_URL");
   const valid = (...names: SettingName[]) => !names.some((name) => invalid.has(name));
-  if (credentialProblems(settings, valid).length > 0) all.add("CLIENT_CERTIFICATE_FILEPATH");
+  const isInVault = settings.AZURE_KEY_VAULT_CLIENT_CERT_NAME !== undefined;
+  if (
+    credentialProblems(settings, valid).length > 0 || isInVault && !valid("AZURE_KEY_VAULT_URL")
+  ) {
+    all.add(isInVault ? "AZURE_KEY_VAULT_CLIENT_CERT_NAME" : "CLIENT_CERTIFICATE_FILEPATH");
+  }
   if (settings.DELIVERY_MODE === "queue") {
     if (settings.QUEUE_KEY === undefined) all.add("QUEUE_KEY");
     if (queueAccessProblems(settings, valid).length > 0) all.add("QUEUE_URL");

@@ -17,7 +17,7 @@ import { CREDENTIAL_NAMES } from "../entra/app_credentials.ts";
 import { CommandError, EXIT } from "../exit.ts";
 import { looksLikeSecret } from "../secret.ts";
 import type { Action, Changes } from "./lookup_arguments.ts";
-import { entryJson } from "./lookup_output.ts";
+import { entryJson, stateOf } from "./lookup_output.ts";
 import { shown } from "./printed.ts";
 
 /** Characters of a chosen password; octets at most, as much as a device can send. */
@@ -84,7 +84,10 @@ export async function setPassword(
   const changed = { id, columns: { ...row.columns, ...changes } };
   refuseUnusable(changed);
   await store(changes);
-  for (const note of notes) process.stderr.write(`smtp-oauth-relay: ${note}\n`);
+  const state = stateOf(changed, rules);
+  // The settings may still refuse its logins, or the id be no username.
+  const all = state === "ok" ? notes : [...notes, `entry ${shown(id)}: ${state}`];
+  for (const note of all) process.stderr.write(`smtp-oauth-relay: ${note}\n`);
   if (json) {
     const entry = entryJson(changed, rules);
     const made = password === undefined ? {} : { password };

@@ -32,7 +32,7 @@ export function makeUsername(
 }
 
 /**
- * Parses a username as the relay does: long, short, mixed, or a lookup.
+ * Parses a username as the relay does: long, short, mixed, a lookup, or where there is one, an id alone.
  *
  * @throws CommandError 2 if it cannot be read with the delimiter that is set
  */
@@ -45,6 +45,8 @@ export function readUsername(text: string, envFile: string | undefined): ReadUse
   }
   const username = parseUsername(text, delimiter);
   if (username.type === "invalid") {
+    const { bareId: id } = username;
+    if (id !== undefined && isTableKey(id) && hasLookup(envFile)) return { type: "lookup", id };
     // The text is not quoted: it may be long, or have a secret in it.
     throw new CommandError(EXIT.usage, [
       `${username.problem} (USERNAME_DELIMITER is "${delimiter}")`,
@@ -64,10 +66,17 @@ export function readUsername(text: string, envFile: string | undefined): ReadUse
 export function linesOf(username: ReadUsername): string[] {
   if (username.type === "lookup") {
     return [
-      `table id   ${withoutSecrets(username.id)} (the RowKey of an entry in the lookup table)`,
+      `lookup id  ${
+        withoutSecrets(username.id)
+      } (of an entry of the lookup; in a table, its RowKey)`,
     ];
   }
   return [`tenant id  ${username.tenantId}`, `client id  ${username.clientId}`];
+}
+
+function hasLookup(envFile: string | undefined): boolean {
+  return settingFor("LOOKUP_FILE", envFile) !== undefined ||
+    settingFor("AZURE_TABLES_URL", envFile) !== undefined;
 }
 
 function direct(tenantId: string, clientId: string, delimiter: string): DirectUsername {

@@ -30,7 +30,7 @@ export const TOKEN_FAULTS = {
   TOKEN_EXPIRED: "the token has expired",
   TOKEN_NOT_YET_VALID: "the token's time has not begun",
   TOKEN_SCOPE: "the token is a user's, and the app in it may not send mail for the user",
-  TOKEN_MISMATCH: "the username, or its entry in the lookup table, is of another tenant or app",
+  TOKEN_MISMATCH: "the username, or its entry in the lookup, is of another tenant or app",
   TOKEN_REFUSED: "Graph has answered 401 to this very token",
 } as const;
 

@@ -57,6 +57,9 @@ export const AADSTS: Readonly<Record<number, EntraMeaning>> = {
   700211: refused("the app has no federated credential with the assertion's issuer"),
   700212: refused("the app has no federated credential with the assertion's audience"),
   700213: refused("the app has no federated credential with the assertion's subject"),
+  // https://github.com/Azure/login/issues/517
+  7002137: refused("the app has no federated credential with the assertion's subject"),
+  7002138: refused("the app's federated credential has the subject in another case"),
   53003: refused("a Conditional Access policy blocks this application"),
   530032: refused("a Conditional Access policy blocks this application"),
   50033: later("Entra ID has a temporary fault"),
@@ -142,17 +145,17 @@ export function unasked(code: string, text: string): EntraRefusal {
 
 /** An entry names a credential of the relay's own that is not set. The device is not at fault. */
 export function credentialUnset(name: CredentialName): EntraRefusal {
-  const text = `the relay has no credential "${name}" of its own; set ${SETTINGS_OF[name]}`;
+  const text = `the relay has no credential "${name}" of its own; set ${CREDENTIAL_SETTINGS[name]}`;
   return unasked("CREDENTIAL_UNSET", text);
 }
 
 /** What configures each of the relay's own credentials. */
-const SETTINGS_OF: Readonly<Record<CredentialName, string>> = {
+export const CREDENTIAL_SETTINGS: Readonly<Record<CredentialName, string>> = {
   secret: "CLIENT_SECRET",
   certificate: "CLIENT_CERTIFICATE_FILEPATH and CLIENT_KEY_FILEPATH, or " +
     "AZURE_KEY_VAULT_CLIENT_CERT_NAME",
   "managed-identity": "MANAGED_IDENTITY_CLIENT_ID",
-  "workload-identity": "AZURE_FEDERATED_TOKEN_FILE, as Kubernetes does",
+  "workload-identity": "AZURE_FEDERATED_TOKEN_FILE (Kubernetes does)",
 };
 
 function refusal({ temporary, text, ofScope }: EntraMeaning, code: string): EntraRefusal {

@@ -52,20 +52,31 @@ function remedyFor(
       return "the assertion must be for the token endpoint of the app's own cloud: check AZURE_CLOUD " +
         "and AZURE_AUTHORITY_HOST";
     case "AADSTS700024":
-      if (name === "certificate") return "compare this machine's clock with the time";
-      break;
+      return endRemedy(assertion);
   }
   if (certificate !== undefined && OF_CERTIFICATE.test(code)) {
     return certificateRemedy(certificate, clientId, now);
   }
-  if (assertion !== undefined && OF_FEDERATION.test(code)) {
+  if (assertion !== undefined && isUntrusted(code)) {
     return federationRemedy(assertion, clientId);
   }
   return undefined;
 }
 
 const OF_CERTIFICATE = /^AADSTS(?:700027|7000222|7000215)$/;
-const OF_FEDERATION = /^AADSTS(?:7002[0-9]{1,2}|700024)$/;
+
+/** Whether a code says that the app has no federated credential for the assertion. */
+export function isUntrusted(code: string): boolean {
+  return /^AADSTS7002(?:1|1[1-3]\d?)$/.test(code);
+}
+
+/** @param assertion of another issuer, which chose its end; undefined for one of the relay's own */
+function endRemedy(assertion: AssertionFacts | undefined): string {
+  const compare = "compare this machine's clock with the time";
+  if (assertion === undefined) return compare;
+  const end = new Date(assertion.notAfter).toISOString();
+  return `the assertion ends at ${end}: ${compare}, and see whether its issuer still renews it`;
+}
 
 function certificateRemedy(
   { thumbprint, sha1, notAfter }: CertificateFacts,

@@ -208,7 +208,7 @@ const NO_SENDER = rejected(
 function badOverride(fromEmail: string): Rejected {
   const detail = `from_email of this account is no mail address: "${quoted(fromEmail)}"`;
   return rejected(
-    reply(550, "5.1.7", `No sender: ${detail}; correct it in the lookup table`),
+    reply(550, "5.1.7", `No sender: ${detail}; correct it in the lookup`),
     "BAD_FROM_EMAIL",
     detail,
   );

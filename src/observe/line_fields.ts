@@ -15,7 +15,7 @@ export const FIELDS = {
   trusted: "`true`: a client of `TRUSTED_NETWORKS`, which has not logged in itself.",
   tenant: "The directory (tenant) ID.",
   app: "The application (client) ID.",
-  entry: "The ID of the entry in the lookup table.",
+  entry: "The ID of the entry in the lookup.",
   proved: "`false`: tenant and app are only claimed, by a token that no service has verified yet.",
   sender: "The address that the message is sent from.",
   mail_from: "The address that the client gave in MAIL, if that is another one.",

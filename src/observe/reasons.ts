@@ -12,7 +12,7 @@ export const REASONS = {
   login: "any other refusal by Entra ID, or of the token or the login by the mail service",
   token: "the client's own token (XOAUTH2, OAUTHBEARER) cannot be used",
   malformed: "the username or the password has no valid form",
-  entry: "the lookup table has no entry that allows it",
+  entry: "the lookup has no entry that allows it",
   lookup: "the lookup table does not answer",
   not_allowed: "the relay's own lists of tenants and senders do not allow it",
   permission: "the app may not send as this mailbox",
@@ -46,9 +46,9 @@ const BY_CODE: ReadonlyMap<string, Reason> = new Map(
       tenant: ["AADSTS90002", "AADSTS900023"],
       conditional_access: ["AADSTS53003", "AADSTS530032"],
       own_credential: [
-        ...["CREDENTIAL_UNSET", "NO_CREDENTIAL", "TOKEN_FILE", "IDENTITY_ANSWER", "AADSTS700021"],
-        ...["AADSTS700023", "AADSTS700024", "AADSTS700027", "AADSTS70021", "AADSTS700211"],
-        ...["AADSTS700212", "AADSTS700213"],
+        ...["CREDENTIAL_UNSET", "TOKEN_FILE", "IDENTITY_ANSWER", "AADSTS700021", "AADSTS700023"],
+        ...["AADSTS700024", "AADSTS700027", "AADSTS70021", "AADSTS700211", "AADSTS700212"],
+        ...["AADSTS700213", "AADSTS7002137", "AADSTS7002138"],
       ],
       login: [
         ...[

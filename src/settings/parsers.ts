@@ -234,7 +234,7 @@ function narrow({ family, prefix }: Network): boolean {
 
 /** Tenants as {@link parseTenant} writes them. */
 export const tenants: Parser<ReadonlySet<string>> = {
-  allowed: "tenant ids (or domains, for entries of the lookup table that have one) with commas " +
+  allowed: "tenant ids (or domains, for entries of the lookup that have one) with commas " +
     "between them",
   parse(text) {
     const parts = text.split(",").map((part) => part.trim()).filter((part) => part !== "");

@@ -357,7 +357,7 @@ export const SETTINGS = {
   ),
   TRUSTED_NETWORKS: optional(
     trustedNetworks,
-    "Networks whose clients may send without AUTH and without TLS, as TRUSTED_USERNAME. Requires ALLOWED_SENDERS, or an entry of the lookup table with `from_email`; see [trusted_networks.md](trusted_networks.md).",
+    "Networks whose clients may send without AUTH and without TLS, as TRUSTED_USERNAME. Requires ALLOWED_SENDERS, or an entry of the lookup with `from_email`; see [trusted_networks.md](trusted_networks.md).",
   ),
   TRUSTED_USERNAME: optional(
     text(),

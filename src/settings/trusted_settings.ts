@@ -40,14 +40,13 @@ function accountProblems(
   const name = username === undefined
     ? undefined
     : parseUsername(username, settings.USERNAME_DELIMITER);
-  const isEntry = name?.type === "invalid" && name.bareId !== undefined &&
-    (ownTable || settings.AZURE_TABLES_URL !== undefined);
+  const hasEntries = ownTable || settings.AZURE_TABLES_URL !== undefined ||
+    settings.LOOKUP_FILE !== undefined;
+  const isEntry = hasEntries && name?.type === "invalid" && name.bareId !== undefined;
   if (name?.type === "invalid" && !isEntry) {
     const shown = shownUsername(username!, settings.USERNAME_DELIMITER);
     problems.push(`TRUSTED_USERNAME ${shown} is not a username: ${name.problem}`);
   }
-  const hasEntries = ownTable || settings.AZURE_TABLES_URL !== undefined ||
-    settings.LOOKUP_FILE !== undefined;
   if (name?.type === "lookup" && !hasEntries && valid("AZURE_TABLES_URL", "LOOKUP_FILE")) {
     const shown = shownUsername(username!, settings.USERNAME_DELIMITER);
     problems.push(

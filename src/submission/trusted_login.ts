@@ -33,10 +33,8 @@ export function boundAccount(account: Account, limited: boolean): Account | Logi
 function unbound(entry: string | undefined): LoginFailure {
   const detail =
     (entry === undefined
-      ? "the account of TRUSTED_USERNAME has no entry in the lookup table, "
-      : `entry ${
-        JSON.stringify(entry)
-      } of the lookup table, which TRUSTED_USERNAME names, has no ` +
+      ? "the account of TRUSTED_USERNAME has no entry in the lookup, "
+      : `entry ${JSON.stringify(entry)} of the lookup, which TRUSTED_USERNAME names, has no ` +
         "from_email, ") +
     "and ALLOWED_SENDERS is not set: clients of TRUSTED_NETWORKS could send as anybody";
   return {
@@ -45,7 +43,7 @@ function unbound(entry: string | undefined): LoginFailure {
       550,
       "5.7.1",
       "The relay's account for this network is bound to no sender: set ALLOWED_SENDERS, or " +
-        "from_email in its entry in the lookup table",
+        "from_email in its entry in the lookup",
     ),
     detail,
     code: UNBOUND,

@@ -1,5 +1,5 @@
-// What a webhook is told of logins, certificates and credentials: trouble that somebody has to do something about, and
-// each kind once in a while.
+// The webhook's events about logins, certificates and credentials: trouble that an administrator has to mend, each
+// kind once in a while.
 
 import { BoundedMap } from "../bounded_map.ts";
 import type { Clock } from "../clock.ts";

@@ -197,7 +197,12 @@ describe("a login with a token", () => {
     ["another tenant in the username", `${OTHER}@${CLIENT}`, tokenOf(), /TOKEN_MISMATCH: the user/],
     ["another app in the username", `${TENANT}@${OTHER}`, tokenOf(), /TOKEN_MISMATCH: the user/],
     ["a username of no form", "ann", tokenOf(), /neither a mail address nor/],
-    ["a lookup without a table", "printer@lookup", tokenOf(), /need AZURE_TABLES_URL/],
+    [
+      "a lookup without a table",
+      "printer@lookup",
+      tokenOf(),
+      /need LOOKUP_FILE or AZURE_TABLES_URL/,
+    ],
     ["another audience", "a@b.test", tokenOf({ aud: "https://x" }), /TOKEN_AUDIENCE/],
     ["an expired token", "a@b.test", tokenOf({ exp: 1 }), /TOKEN_EXPIRED: .* 1970-01-01T00:00:01/],
     ["no JWT", "a@b.test", "any-secret", /TOKEN_MALFORMED: the token is not a JWT/],
@@ -237,7 +242,7 @@ describe("a login with a token", () => {
     const rows: Record<string, Record<string, unknown>> = {};
     const { bring, clock, accounts, checkOf } = open({ rows, entryNeeded: true });
     const without = await bring("ann@example.com");
-    assert.match(line(without), /^535 5\.7\.8 The lookup table has no entry for this tenant/);
+    assert.match(line(without), /^535 5\.7\.8 The lookup has no entry for this tenant/);
     rows["app"] = { tenant_id: TENANT, client_id: CLIENT, allowed_senders: "ann@example.com" };
     clock.table += 60_000;
     const result = loggedIn(await bring("ann@example.com"));

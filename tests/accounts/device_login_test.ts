@@ -364,7 +364,7 @@ describe("a device's login", () => {
     const result = failed(await login(USERNAME, "a secret"));
     assert.equal(
       line(result),
-      "535 5.7.8 The lookup table has no entry for this tenant and client",
+      "535 5.7.8 The lookup has no entry for this tenant and client",
     );
     assert.match(result.detail, /"device".* has a password_hash/);
     // The same reply, whether it could be used or not.
@@ -417,7 +417,7 @@ describe("a device's session", () => {
     const [inSession, queued] = await now({ ...SENDER, password_hash: hashOf("x", "sha256") });
     assert.equal(
       inSession,
-      "451 4.7.0 The lookup table's entry is of another password now: log in again",
+      "451 4.7.0 The lookup's entry is of another password now: log in again",
     );
     assert.deepEqual(queued, account);
   });

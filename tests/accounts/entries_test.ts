@@ -152,7 +152,7 @@ describe("an entry", () => {
   it("that is missing is read again after 2 s, however often it is needed", async () => {
     const table = open({});
     const entries = table.entries();
-    const missing = /^535 5\.7\.8 The lookup table has no entry for this id$/;
+    const missing = /^535 5\.7\.8 The lookup has no entry for this id$/;
     for (table.now = 0; table.now < 20_000; table.now += 100) {
       assert.match(line(await entries.byId("printer")), missing);
     }
@@ -191,7 +191,7 @@ describe("an entry", () => {
   it("with a mistake is refused, and the log names row and column", async () => {
     const table = open({ printer: { ...IDS, from_email: "nobody" } });
     const result = await table.entries().byId("printer");
-    assert.match(line(result), /^535 5\.7\.8 The lookup table's entry has a mistake in from_email/);
+    assert.match(line(result), /^535 5\.7\.8 The lookup's entry has a mistake in from_email/);
     assert(result.type === "refused");
     assert.equal(
       result.detail,
@@ -697,7 +697,7 @@ describe("the entry of a login by tenant and client", () => {
   });
 
   it("is missing if only one of the ids matches", async () => {
-    const missing = /^535 5\.7\.8 The lookup table has no entry for this tenant and client$/;
+    const missing = /^535 5\.7\.8 The lookup has no entry for this tenant and client$/;
     assert.match((await direct({})).line, missing);
     assert.match((await direct({ a: of({ tenant_id: OTHER }) })).line, missing);
     assert.match((await direct({ a: of({ client_id: OTHER }) })).line, missing);
@@ -730,7 +730,7 @@ describe("the entry of a login by tenant and client", () => {
 
   it("is not found by the tenant's domain, and the log says what to do", async () => {
     const { line, detail } = await direct({ a: of({ tenant_id: "contoso.example" }) });
-    assert.match(line, /^535 5\.7\.8 The lookup table has no entry for this tenant and client$/);
+    assert.match(line, /^535 5\.7\.8 The lookup has no entry for this tenant and client$/);
     assert.match(detail, /entry "a" .* a domain as its tenant_id: write the tenant's id/);
   });
 });

@@ -113,7 +113,7 @@ describe("a login", () => {
     assert(result.type === "refused");
     assert.match(
       line(result),
-      /^535 5\.7\.8 Usernames of the form id@lookup need AZURE_TABLES_URL/,
+      /^535 5\.7\.8 Usernames of the form id@lookup need LOOKUP_FILE or AZURE_TABLES_URL/,
     );
   });
 

@@ -140,7 +140,7 @@ describe("AZURE_TABLES_FORCE_USAGE", () => {
     const missing = open({ a: { ...IDS, client_id: OTHER } }, { entryNeeded });
     assert.match(
       line(await missing.login(USERNAME, "a secret")),
-      /^535 5\.7\.8 The lookup table has no entry for this tenant and client$/,
+      /^535 5\.7\.8 The lookup has no entry for this tenant and client$/,
     );
     const disabled = open({ a: { ...IDS, disabled: true } }, { entryNeeded });
     assert.match(line(await disabled.login(USERNAME, "a secret")), /^535 .* disabled/);

@@ -49,6 +49,10 @@ describe("a part of the check", () => {
     [{ MANAGED_IDENTITY_CLIENT_ID: "x" }, ["own credentials", ...LOGINS]],
     [{ CLIENT_CERTIFICATE_FILEPATH: "cert.pem" }, ["own credentials", ...LOGINS]],
     [{ AZURE_KEY_VAULT_CLIENT_CERT_NAME: "relay" }, ["own credentials", ...LOGINS]],
+    [
+      { AZURE_KEY_VAULT_CLIENT_CERT_NAME: "relay", AZURE_KEY_VAULT_URL: "x" },
+      ["own credentials", "certificate", ...LOGINS],
+    ],
     [{ TRUSTED_NETWORKS: "0.0.0.0/0" }, ["trusted networks"]],
     [{ TRUSTED_NETWORKS: "10.0.0.0/8" }, ["trusted networks"]],
     [{ QUEUE_URL: "x" }, ["queue"]],

@@ -65,10 +65,20 @@ describe("the command username", () => {
     ]);
   });
 
-  it("explains that a lookup is the id of a row in the table", () => {
+  it("explains that a lookup is the id of an entry", () => {
     const username = readUsername("printer.7@lookup.example.com", undefined);
     assert.deepEqual(username, { type: "lookup", id: "printer.7" });
-    assert.match(linesOf(username).join("\n"), /^table id +printer\.7 .*lookup table/);
+    assert.match(linesOf(username).join("\n"), /^lookup id +printer\.7 .*RowKey/);
+  });
+
+  it("takes an id alone where there is a lookup, as for a device with its own password", () => {
+    const path = join(folder, "lookup.env");
+    writeFileSync(path, "LOOKUP_FILE=lookup.json\n");
+    for (const id of ["scanner", "scanner@printers.example"]) {
+      assert.deepEqual(readUsername(id, path), { type: "lookup", id });
+    }
+    assert.deepEqual(readUsername("scanner@lookup", path), { type: "lookup", id: "scanner" });
+    assert.match(refusal("scanner", undefined), /has no "@"/);
   });
 
   it("reads with USERNAME_DELIMITER, and names it where it does not fit", () => {

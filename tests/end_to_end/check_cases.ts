@@ -649,7 +649,7 @@ const TABLE: readonly Case[] = [
     name: "a username of the table when there is no table",
     args: login("scanner@lookup"),
     codes: ["login.no-table"],
-    says: [/usernames of the form id@lookup need AZURE_TABLES_URL/],
+    says: [/usernames of the form id@lookup need LOOKUP_FILE or AZURE_TABLES_URL/],
   },
   {
     name: "a required table without its address",
@@ -875,7 +875,7 @@ const TRUSTED: readonly Case[] = [
     args: nothing,
     codes: ["trusted.unbound"],
     says: [
-      /FAIL trusted: entry "printers" of the lookup table, .* no from_email.*Fix: set ALLOWED/,
+      /FAIL trusted: entry "printers" of the lookup, .* no from_email.*Fix: set ALLOWED/,
     ],
   },
   {

@@ -157,6 +157,18 @@ for (const program of PROGRAMS) {
       assert.match(entries()["scanner"]!["password_hash"] as string, /^\$scrypt\$ln=14,r=8,p=1\$/);
     });
 
+    it("says with the password what still keeps the device from its login", async () => {
+      // What looks like a made password is never looked up.
+      const id = "abcDEFghi123456789012345";
+      await lookup(["set", id, ...DEVICE, "disabled=true"]);
+      const disabled = await lookup(["set-password", id]);
+      assert.match(disabled.stderr, /: entry "abcDEFghi123456789012345": disabled\n$/);
+      await lookup(["set", id, "disabled=false"]);
+      const { stdout, stderr } = await lookup(["set-password", id]);
+      assert.match(stdout, /^\w{24}\n$/);
+      assert.match(stderr, /: ok; its username is id@lookup alone: the id is too long .*\n$/);
+    });
+
     it("keeps two passwords valid for a change, and ends the first", async () => {
       await lookup(["set", "scanner", ...DEVICE]);
       const early = await lookup(["set-password", "scanner", "--next"]);

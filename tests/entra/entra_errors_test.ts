@@ -33,6 +33,8 @@ const EXPECTED: Readonly<Record<535 | 454, readonly number[]>> = {
     700211,
     700212,
     700213,
+    7002137, // the same, with more words
+    7002138,
     53003, // Conditional Access
     530032,
   ],

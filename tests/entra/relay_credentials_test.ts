@@ -498,7 +498,9 @@ describe("the credential workload-identity", () => {
     const now = Math.floor(Date.now() / 1000);
     writeFileSync(path, cluster.token({ sub: POD, exp: now - 4000 }));
     const other = appOf("workload-identity", CLIENT, OTHER_TENANT);
-    assertLater(await token(other), "AADSTS700024");
+    const { detail } = assertLater(await token(other), "AADSTS700024");
+    assert.match(detail, /the assertion ends at \d{4}-.*compare this machine's clock/);
+    assert.doesNotMatch(detail, /add a federated credential/);
     writeFileSync(path, cluster.token({ sub: POD }));
     assertToken(await token(appOf("workload-identity", CLIENT, "contoso.onmicrosoft.com")));
   });

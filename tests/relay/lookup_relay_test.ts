@@ -147,7 +147,7 @@ describe("a relay with a lookup table", () => {
     await login(
       relay,
       `${CLIENT}@${TENANT}`,
-      /^535 5\.7\.8 The lookup table has no entry for this t/,
+      /^535 5\.7\.8 The lookup has no entry for this t/,
     );
     await login(relay, "other@lookup", WRONG);
   });

@@ -45,7 +45,7 @@ describe("trusted networks", () => {
     for (const end of ends.splice(0).reverse()) await end();
   });
 
-  /** @param entries entries of the lookup table, which the test may change */
+  /** @param entries entries of the lookup, which the test may change */
   async function start(
     environment: Readonly<Record<string, string>> = {},
     entries: Record<string, Record<string, string>> = {},
@@ -279,7 +279,7 @@ describe("trusted networks", () => {
     const [refused] = lines("Login refused");
     assert.match(
       String(refused?.["detail"]),
-      /^entry "printers" of the lookup table, which .* no from_email/,
+      /^entry "printers" of the lookup, which .* no from_email/,
     );
     assert.equal(refused?.["trusted"], true);
   });

@@ -139,6 +139,11 @@ describe("the settings of trusted networks", () => {
       TRUSTED_USERNAME: "printers@lookup",
       LOOKUP_FILE: "lookup.json",
     }, []],
+    ["may go without where the account is a device of a file, by its id alone", {
+      ALLOWED_SENDERS: "",
+      TRUSTED_USERNAME: "printers",
+      LOOKUP_FILE: "lookup.json",
+    }, []],
     ["may go without where all accounts are in a file", {
       ALLOWED_SENDERS: "",
       LOOKUP_FILE: "lookup.json",

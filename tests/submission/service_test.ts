@@ -38,7 +38,7 @@ const LATER: Outcome = { ...NOT_SENT, type: "later", reply: reply(451, "4.3.2", 
 const REFUSED: Outcome = { ...NOT_SENT, type: "refused", reply: reply(554, "5.6.0", "No") };
 const DISABLED: LoginFailure = {
   type: "refused",
-  reply: reply(550, "5.7.1", "This account is disabled in the lookup table"),
+  reply: reply(550, "5.7.1", "This account is disabled in the lookup"),
   detail: "disabled",
 };
 const TRUSTED: TrustedOptions = {
