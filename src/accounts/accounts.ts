@@ -226,6 +226,7 @@ export class Accounts {
     const refusal = tokenRefusal(found);
     const identity = found.type === "entry" ? this.#identityOf(found.entry) : found;
     if (refusal !== undefined || "reply" in identity) entries.doubt(name);
+    if (refusal !== undefined) await entries.beforeRefusal(name.id);
     return refusal ?? identity;
   }
 

@@ -56,6 +56,7 @@ export class DeviceLogins {
     const hashes = hashesOf(entry);
     const result = await this.#passwords.check({ password, hashes, id: name.id, client });
     if (result.type === "right") return foundEntry(entry!, result.hash);
+    await this.#entries.beforeRefusal(name.id);
     if (result.type === "crowded") return CROWDED;
     this.#entries.doubt(name);
     return failure(now, name);

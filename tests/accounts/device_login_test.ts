@@ -37,11 +37,13 @@ type Answer = (credentials: AppCredentials) => EntraRefusal | undefined;
 
 interface Setup extends Partial<Pick<AccountsOptions, "entryNeeded" | "allowedTenants" | "known">> {
   readonly rows: Rows;
+  /** Those of LOOKUP_FILE. */
+  readonly file?: Rows;
   readonly delimiter?: Delimiter;
   readonly entra?: Answer;
 }
 
-function open({ rows, delimiter = "@", entra = () => undefined, ...more }: Setup) {
+function open({ rows, file, delimiter = "@", entra = () => undefined, ...more }: Setup) {
   const clock = { now: 0 };
   const asked = { entra: [] as AppCredentials[], table: [] as string[] };
   const state = { derived: 0, entra, down: false };
@@ -56,6 +58,14 @@ function open({ rows, delimiter = "@", entra = () => undefined, ...more }: Setup
   const entries = new Entries({
     maxAge: 3_600_000,
     clock: { now: () => clock.now, alarm: () => () => {} },
+    ...(file === undefined ? {} : {
+      file: {
+        find: (id) => file[id] && { id, columns: file[id] },
+        findByClient: () => [],
+        doubt() {},
+        beforeLogin: () => Promise.resolve(),
+      },
+    }),
     source: {
       find(id) {
         asked.table.push(id);
@@ -256,6 +266,23 @@ describe("a login by an id that fails", () => {
       }
       assert.deepEqual(counts, [1, 1, 1, 1], username);
     }
+  });
+
+  it("causes as many queries to the table for an id that is in LOOKUP_FILE, and none if it is right", async () => {
+    for (const username of ["scrypt", "disabled@lookup", "nobody"]) {
+      const { login, asked, clock, state } = open({ rows: {}, file: ROWS });
+      const counts: number[] = [];
+      for (let i = 0; i < 4; i++) {
+        clock.now += 5_000;
+        const before = asked.table.length;
+        assert.equal(line(await login(username, `guess ${i}`)), WRONG);
+        counts.push(asked.table.length - before);
+      }
+      assert.deepEqual([counts, state.derived], [[1, 1, 1, 1], 8], username);
+    }
+    const { login, asked } = open({ rows: {}, file: ROWS });
+    loggedIn(await login("scrypt"));
+    assert.deepEqual(asked.table, []);
   });
 
   it("is refused before the lookup where no id can be so, or it may be a secret", async () => {
