@@ -2,7 +2,7 @@
 // https://learn.microsoft.com/entra/workload-id/workload-identity-federation
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { Secret } from "../secret.ts";
+import { lengthShown, Secret } from "../secret.ts";
 import { readSmallFile, type SmallFileCode } from "../small_file.ts";
 import type { AssertionProof } from "./app_credentials.ts";
 import { assertionFacts } from "./assertion_claims.ts";
@@ -57,9 +57,14 @@ export class TokenFile implements ProofSource {
   close(): void {}
 
   #unusable(why: string): EntraRefusal {
+    const path = this.#path;
+    // A client reads this too: it may be the token itself that was set.
+    const shown = assertionFacts(path) === undefined
+      ? `"${path}"`
+      : `(${lengthShown(path)}, not shown: a token in place of its file's path)`;
     return unasked(
       "TOKEN_FILE",
-      `the relay's own credential "workload-identity": AZURE_FEDERATED_TOKEN_FILE "${this.#path}" ${why}`,
+      `the relay's own credential "workload-identity": AZURE_FEDERATED_TOKEN_FILE ${shown} ${why}`,
     );
   }
 }

@@ -528,6 +528,19 @@ describe("the credential workload-identity", () => {
     }
   });
 
+  it("is not shown where it is set in place of its file's path", async () => {
+    const itself = cluster.token({ sub: POD });
+    const result = await tokensOf([new TokenFile(itself)]).token(appOf("workload-identity"));
+    const { detail, reply } = assertLater(result, "TOKEN_FILE");
+    for (const part of itself.split(".")) {
+      assert(!`${detail} ${formatReply(reply)}`.includes(part), detail);
+    }
+    assert.match(
+      detail,
+      /FILE \(\d+ characters, not shown: a token in place of its file's path\) c/,
+    );
+  });
+
   it("is read from nothing but a file: a device may have no end, a pipe no writer", {
     skip: process.platform === "win32",
   }, async () => {
