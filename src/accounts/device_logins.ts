@@ -122,6 +122,25 @@ export function tokenRefusal(found: EntryResult): LoginFailure | undefined {
   };
 }
 
+/**
+ * Why a made password is not shown to Entra ID as a client secret: its entry has lost its hash, or the device has
+ * kept the username that it had with a secret.
+ *
+ * @param entry that the login has named by its id
+ */
+export function madeForDevice(entry: Entry | undefined): LoginFailure {
+  const why = entry === undefined
+    ? "whose username is the id of its entry"
+    : `and entry ${JSON.stringify(entry.id)} of the lookup table has no password_hash`;
+  return refused(
+    `the password has the form of a device's own, ${why}: Entra ID is not shown it`,
+    {
+      code: "NO_PASSWORD_HASH",
+      ...(entry === undefined ? {} : { entry: { id: entry.id, column: "password_hash" } }),
+    },
+  );
+}
+
 /** Why a login by this id has failed; only the log has the reason. */
 function failure(found: EntryResult, { bare }: IdName): LoginFailure {
   if (found.type !== "entry") {

@@ -8,6 +8,7 @@ import type { Account, LoginFailure, LoginResult } from "../../src/accounts/acco
 import { Accounts, type AccountsOptions } from "../../src/accounts/accounts.ts";
 import { DevicePasswords } from "../../src/accounts/device_passwords.ts";
 import { Entries } from "../../src/accounts/entries.ts";
+import { makePassword } from "../../src/accounts/made_password.ts";
 import type { Delimiter } from "../../src/accounts/username.ts";
 import type { AppCredentials } from "../../src/entra/app_credentials.ts";
 import {
@@ -378,6 +379,32 @@ describe("a device's login", () => {
       const password = new Secret("p");
       const result = await accounts.login({ mechanism: "LOGIN", username, password });
       assert.match(line(result), /^454 4\.7\.0 .*ServerBusy/);
+    }
+  });
+
+  it("is not shown to Entra ID when its entry has lost its hash, or by the old username", async () => {
+    for (const length of [20, 24, 128]) {
+      const made = makePassword(length);
+      const rows: Rows = { scanner: { ...SENDER, password_hash: hashOf(made, "sha256") } };
+      const { login, asked, clock } = open({ rows });
+      loggedIn(await login("scanner@lookup", made));
+      rows["scanner"] = IDS;
+      clock.now += MINUTE;
+      asked.entra.length = 0;
+      for (
+        const [username, why] of [
+          ["scanner@lookup", /and entry "scanner" of the lookup table has no password_hash/],
+          [USERNAME, /whose username is the id of its entry/],
+        ] as const
+      ) {
+        const result = failed(await login(username, made));
+        assert.deepEqual([line(result), result.code], [WRONG, "NO_PASSWORD_HASH"]);
+        assert.match(result.detail, why);
+        assert(!result.detail.includes(made));
+      }
+      assert.deepEqual(asked.entra, []);
+      // With a character that none of them has, it may be a client secret.
+      loggedIn(await login("scanner@lookup", `${made}~`));
     }
   });
 
