@@ -36,11 +36,21 @@ export class Secret {
 /** A run of the characters of Entra ID's client secrets, which have 40 of them. */
 const SECRET_RUN = /(?<![\w.~-])[\w.~-]{34,48}(?![\w.~-])/g;
 
+/** A private key in PEM form (RFC 7468 §10), also where its line ends are escaped or its end is missing. */
+const PRIVATE_KEY =
+  /-----BEGIN ([A-Z0-9 ]{0,32})PRIVATE KEY-----[^]*?(?:-----END \1PRIVATE KEY-----|$)/g;
+
 /**
- * The text without everything that has the form of a client secret of Entra ID: users sometimes
- * enter one in the wrong field, where its type cannot hide it.
+ * The text without everything that has the form of a client secret of Entra ID, or of a private key: users
+ * sometimes enter one in the wrong field, where its type cannot hide it.
  */
 export function withoutSecrets(text: string): string {
+  return withoutClientSecrets(
+    text.includes("PRIVATE KEY-----") ? text.replace(PRIVATE_KEY, "[private key]") : text,
+  );
+}
+
+function withoutClientSecrets(text: string): string {
   // Every client secret has a tilde, and hardly anything else does.
   if (!text.includes("~")) return text;
   return text.replace(SECRET_RUN, (run) => isSecret(run) ? `[${lengthShown(run)}]` : run);
@@ -53,7 +63,7 @@ export function lengthShown(text: string): string {
 
 /** Whether a part of the text has the form of a client secret of Entra ID. */
 export function looksLikeSecret(text: string): boolean {
-  return withoutSecrets(text) !== text;
+  return withoutClientSecrets(text) !== text;
 }
 
 /** A run of the characters of made passwords, as long as `lookup set-password` makes them at least. */

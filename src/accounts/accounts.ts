@@ -12,10 +12,17 @@ import type { TokenCredentials } from "../smtp/sasl_bearer.ts";
 import type { Account, Authorization, LoginContext, LoginFailure, LoginResult } from "./account.ts";
 import type { BackendNames } from "../backend_name.ts";
 import { type ClientTokens, entryMismatch, nameFor } from "./client_tokens.ts";
-import { DeviceLogins, type IdName, tellsNothing, tokenRefusal } from "./device_logins.ts";
+import {
+  DeviceLogins,
+  type IdName,
+  madeForDevice,
+  tellsNothing,
+  tokenRefusal,
+} from "./device_logins.ts";
 import { DevicePasswords } from "./device_passwords.ts";
 import type { Entries } from "./entries.ts";
 import { type Entry, isTableKey } from "./entry.ts";
+import { isMade } from "./made_password.ts";
 import { appProblem, duringSession, loginProblem } from "./session_account.ts";
 import { isDomain } from "./username.ts";
 import { type Delimiter, parseUsername, type Username, type UsernameError } from "./username.ts";
@@ -141,6 +148,10 @@ export class Accounts {
   ): Promise<LoginResult> {
     if ("reply" in identity) return identity;
     const { tokens, entries, known } = this.#options;
+    if (entries !== undefined && isMade(clientSecret.reveal())) {
+      entries.doubt(name);
+      return madeForDevice(name.type === "lookup" ? identity.entry : undefined);
+    }
     const { tenantId, clientId } = identity;
     const checked = { tenantId, clientId, clientSecret };
     const authorization = tokens.login(checked);
@@ -230,6 +241,7 @@ export class Accounts {
     const refusal = tokenRefusal(found);
     const identity = found.type === "entry" ? this.#identityOf(found.entry) : found;
     if (refusal !== undefined || "reply" in identity) entries.doubt(name);
+    if (refusal !== undefined) await entries.beforeRefusal(name.id);
     return refusal ?? identity;
   }
 

@@ -56,6 +56,7 @@ export class DeviceLogins {
     const hashes = hashesOf(entry);
     const result = await this.#passwords.check({ password, hashes, id: name.id, client });
     if (result.type === "right") return foundEntry(entry!, result.hash);
+    await this.#entries.beforeRefusal(name.id);
     if (result.type === "crowded") return CROWDED;
     this.#entries.doubt(name);
     return failure(now, name);
@@ -118,6 +119,25 @@ export function tokenRefusal(found: EntryResult): LoginFailure | undefined {
     code: "TOKEN_MISMATCH",
     entry: { id, column: "password_hash" },
   };
+}
+
+/**
+ * Why a made password is not shown to Entra ID as a client secret: its entry has lost its hash, or the device has
+ * kept the username that it had with a secret.
+ *
+ * @param entry that the login has named by its id
+ */
+export function madeForDevice(entry: Entry | undefined): LoginFailure {
+  const why = entry === undefined
+    ? "whose username is the id of its entry"
+    : `and entry ${JSON.stringify(entry.id)} of the lookup table has no password_hash`;
+  return refused(
+    `the password has the form of a device's own, ${why}: Entra ID is not shown it`,
+    {
+      code: "NO_PASSWORD_HASH",
+      ...(entry === undefined ? {} : { entry: { id: entry.id, column: "password_hash" } }),
+    },
+  );
 }
 
 /** Why a login by this id has failed; only the log has the reason. */

@@ -3,7 +3,12 @@
 
 import { type Reply, reply } from "../smtp/reply.ts";
 import type { LoginFailure } from "./account.ts";
-import { LookupCache, type LookupCacheOptions, type TableState } from "./lookup_cache.ts";
+import {
+  LookupCache,
+  type LookupCacheOptions,
+  type LookupResult,
+  type TableState,
+} from "./lookup_cache.ts";
 import {
   type Entry,
   type EntryReading,
@@ -52,13 +57,15 @@ interface Candidate {
   readonly isOfDevice: boolean;
 }
 
+type Candidates = readonly [Candidate, ...Candidate[]];
+
 export class Entries {
   readonly #source: EntrySource | undefined;
   readonly #file: EntryFile | undefined;
   /** Those of a client in the file, by their rows: thousands of entries may share an app. */
   readonly #ofFile = new WeakMap<readonly Row[], readonly Candidate[]>();
   /** The rows of an id or of a client, as they were read. */
-  readonly #cache: LookupCache<readonly [Candidate, ...Candidate[]]>;
+  readonly #cache: LookupCache<Candidates>;
 
   constructor(options: EntriesOptions) {
     this.#source = options.source;
@@ -83,12 +90,31 @@ export class Entries {
     if (own !== undefined) return resultOf(candidate(own, "LOOKUP_FILE"));
     const source = this.#source;
     if (source === undefined) return NO_ENTRY_IN_FILE;
-    const result = await this.#cache.get(keyOf({ type: "lookup", id }), async (timeout) => {
+    const result = await this.#inTable(id, source, login);
+    if (result === "nothing") return NO_ENTRY;
+    return isTrouble(result) ? later(result) : resultOf(result[0]);
+  }
+
+  /**
+   * Before a login by an id is refused: an id of the file causes the query that any other has caused, so that the
+   * time does not tell which ids the file has. Nothing of the answer is used.
+   */
+  async beforeRefusal(id: string): Promise<void> {
+    const source = this.#source;
+    if (source !== undefined && this.#file?.find(id) !== undefined) {
+      await this.#inTable(id, source, true);
+    }
+  }
+
+  #inTable(
+    id: string,
+    source: EntrySource,
+    login: boolean,
+  ): Promise<LookupResult<Candidates>> | LookupResult<Candidates> {
+    return this.#cache.get(keyOf({ type: "lookup", id }), async (timeout) => {
       const row = await source.find(id, timeout);
       return row === undefined || isTrouble(row) ? row : [candidate(row, "the lookup table")];
     }, login);
-    if (result === "nothing") return NO_ENTRY;
-    return isTrouble(result) ? later(result) : resultOf(result[0]);
   }
 
   /**

@@ -186,7 +186,7 @@ function deviceIn(values: Values): DeviceLogin | Mistake | undefined {
   return { hashes: second === undefined ? [first] : [first, second], credential };
 }
 
-/** The columns that decide about logins, by their names without case and hyphens. */
+/** The columns that decide about logins, by their names without case, hyphens and white space. */
 const DECISIVE = namesOf([
   ...(["tenant_id", "client_id", "allowed_senders", "disabled"] as const),
   ...(["password_hash", "password_hash_next", "credential"] as const),
@@ -203,10 +203,25 @@ function namesOf(names: readonly ColumnName[]): ReadonlyMap<string, ColumnName> 
  * a client that was meant to be shut out. Where the correct column exists, too, that one counts.
  */
 function misnamed(columns: Row["columns"]): Mistake | undefined {
-  const [found] = namesakes(columns, DECISIVE);
+  const found = namesakes(columns, DECISIVE)[0] ?? strayHash(columns);
   if (found === undefined) return undefined;
   const [name, column] = found;
   return { column, allowed: `called exactly so in the table, not ${JSON.stringify(name)}` };
+}
+
+/**
+ * A hash in a column of another name, where none is in its own: without it, the device's password would be shown to
+ * Entra ID as a secret.
+ */
+function strayHash(columns: Row["columns"]): [name: string, column: ColumnName] | undefined {
+  if (["password_hash", "password_hash_next"].some((own) => textOf(columns[own]) !== "")) {
+    return undefined;
+  }
+  for (const [name, value] of Object.entries(columns)) {
+    if (Object.hasOwn(COLUMNS, name) || typeof value !== "string") continue;
+    if (parsePasswordHash(value.trim()) !== undefined) return [name, "password_hash"];
+  }
+  return undefined;
 }
 
 /** Misspelled columns that have no effect, though the entry can be used, and the names that they resemble. */
@@ -235,7 +250,7 @@ function namesakes(
 }
 
 function folded(name: string): string {
-  return name.toLowerCase().replaceAll(/[-_ ]/g, "");
+  return name.toLowerCase().replaceAll(/[-_\s]/g, "");
 }
 
 /**

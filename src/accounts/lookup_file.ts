@@ -79,6 +79,8 @@ export class LookupFile {
   #last: Promise<void> = Promise.resolve();
   /** Looks that are under way or wait for one. */
   #looking = 0;
+  /** The requested look that has not begun yet. */
+  #refreshing: Promise<void> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #doubted = false;
   #lookedAt = -Infinity;
@@ -131,7 +133,12 @@ export class LookupFile {
 
   /** Looks at the file at once: an administrator says that it has changed. Never fails. */
   async refresh(): Promise<void> {
-    await this.#within(TIMEOUT, this.#oneByOne(() => this.#look("requested")));
+    // Requests that come before the look begins share it.
+    this.#refreshing ??= this.#oneByOne(() => {
+      this.#refreshing = undefined;
+      return this.#look("requested");
+    });
+    await this.#within(TIMEOUT, this.#refreshing);
   }
 
   /** A login was refused: an administrator who corrects the file waits for the next one. */

@@ -24,6 +24,13 @@ export function makePassword(length: number): string {
   return Array.from({ length }, () => ALPHABET[randomInt(ALPHABET.length)]).join("");
 }
 
+/** Whether it has the form of a made password. A client secret of Entra ID's making has other characters too. */
+export function isMade(password: string): boolean {
+  return MADE.test(password);
+}
+
+const MADE = new RegExp(`^[${ALPHABET}]{${LEAST_LENGTH},${MOST_LENGTH}}$`);
+
 /** Bits of chance of a made password. */
 export function bitsOf(length: number): number {
   return length * Math.log2(ALPHABET.length);

@@ -3,9 +3,8 @@
 // The settings that name the files are TLS_CERT_FILEPATH and TLS_KEY_FILEPATH, unless others are given.
 
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import process from "node:process";
+import { readSmallFile, readSmallFileSync } from "../small_file.ts";
 import {
   belongsTo,
   type Certificate,
@@ -16,6 +15,9 @@ import {
   together,
   unservedKey,
 } from "./certificate.ts";
+
+/** Octets: of a certificate with its chain and key, or of all authorities of a system. */
+const MAX_FILE = 4 * 1024 * 1024;
 
 /** The settings that name the two files, for errors. */
 export interface PemSettings {
@@ -210,7 +212,7 @@ const LOCKED = /^-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTED\s
 /** @throws CertificateError */
 export function readPem(setting: string, path: string): string {
   try {
-    return readFileSync(path, "utf8");
+    return readSmallFileSync(path, MAX_FILE);
   } catch (error) {
     throw unreadable(setting, path, error);
   }
@@ -219,7 +221,7 @@ export function readPem(setting: string, path: string): string {
 /** As {@link readPem}, without blocking: the files may be on a network. */
 export async function readPemAsync(setting: string, path: string): Promise<string> {
   try {
-    return await readFile(path, "utf8");
+    return await readSmallFile(path, MAX_FILE);
   } catch (error) {
     throw unreadable(setting, path, error);
   }
@@ -247,6 +249,10 @@ function explain(setting: string, { code, message }: NodeJS.ErrnoException): str
     }
     case "EISDIR":
       return "is a directory";
+    case "NOT_A_FILE":
+      return "is not a regular file";
+    case "TOO_LARGE":
+      return "is larger than 4 MiB";
     default:
       return `cannot be read: ${code ?? message}`;
   }

@@ -32,8 +32,11 @@ export function finding(code: Code, what: string, fix: string = CODES[code].fix)
 
 /** Texts of services and files may contain anything: a finding is one line of limited length. */
 function oneLine(text: string): string {
-  // deno-lint-ignore no-control-regex -- they could move the terminal's cursor
-  return withoutSecrets(text).replace(/[\x00-\x1f\x7f-\x9f]+/g, " ").trim().slice(0, MAX_LINE);
+  // They could move the terminal's cursor, or turn the text about.
+  return withoutSecrets(text).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, " ").trim().slice(
+    0,
+    MAX_LINE,
+  );
 }
 
 const MAX_LINE = 600;

@@ -27,7 +27,7 @@ import type { Change } from "../accounts/lookup_table.ts";
 import { CommandError, EXIT } from "../exit.ts";
 import { fileErrorText } from "../settings/file_error.ts";
 import type { Changes } from "./lookup_arguments.ts";
-import { lockFile } from "./lookup_file_lock.ts";
+import { ForeignLock, lockFile } from "./lookup_file_lock.ts";
 import type { EntryStore } from "./lookup_store.ts";
 import { shown } from "./printed.ts";
 
@@ -121,6 +121,7 @@ export class LookupFileStore implements EntryStore {
     try {
       unlock = await lockFile(target, owner);
     } catch (error) {
+      if (error instanceof ForeignLock) throw this.#failure(error.message);
       throw this.#unwritable(error, target);
     }
     if (unlock !== undefined) return unlock;

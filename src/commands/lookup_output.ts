@@ -9,9 +9,11 @@ import { NAMES } from "./lookup_arguments.ts";
 export function textIn({ columns }: Row, name: string): string {
   const value = columns[name];
   const text = textOf(value);
-  if (text === "" || !name.startsWith("password_hash")) return text ?? String(value);
+  const kind = parsePasswordHash(text ?? "")?.type;
+  const mayBeShown = kind === undefined && !name.startsWith("password_hash");
+  if (text === "" || mayBeShown) return text ?? String(value);
   // What is no hash may be the password itself.
-  switch (parsePasswordHash(text ?? "")?.type) {
+  switch (kind) {
     case "sha256":
       return "set (sha256)";
     case "scrypt":

@@ -8,6 +8,7 @@ import type { Account, LoginFailure, LoginResult } from "../../src/accounts/acco
 import { Accounts, type AccountsOptions } from "../../src/accounts/accounts.ts";
 import { DevicePasswords } from "../../src/accounts/device_passwords.ts";
 import { Entries } from "../../src/accounts/entries.ts";
+import { makePassword } from "../../src/accounts/made_password.ts";
 import type { Delimiter } from "../../src/accounts/username.ts";
 import type { AppCredentials } from "../../src/entra/app_credentials.ts";
 import {
@@ -37,11 +38,13 @@ type Answer = (credentials: AppCredentials) => EntraRefusal | undefined;
 
 interface Setup extends Partial<Pick<AccountsOptions, "entryNeeded" | "allowedTenants" | "known">> {
   readonly rows: Rows;
+  /** Those of LOOKUP_FILE. */
+  readonly file?: Rows;
   readonly delimiter?: Delimiter;
   readonly entra?: Answer;
 }
 
-function open({ rows, delimiter = "@", entra = () => undefined, ...more }: Setup) {
+function open({ rows, file, delimiter = "@", entra = () => undefined, ...more }: Setup) {
   const clock = { now: 0 };
   const asked = { entra: [] as AppCredentials[], table: [] as string[] };
   const state = { derived: 0, entra, down: false };
@@ -56,6 +59,14 @@ function open({ rows, delimiter = "@", entra = () => undefined, ...more }: Setup
   const entries = new Entries({
     maxAge: 3_600_000,
     clock: { now: () => clock.now, alarm: () => () => {} },
+    ...(file === undefined ? {} : {
+      file: {
+        find: (id) => file[id] && { id, columns: file[id] },
+        findByClient: () => [],
+        doubt() {},
+        beforeLogin: () => Promise.resolve(),
+      },
+    }),
     source: {
       find(id) {
         asked.table.push(id);
@@ -262,6 +273,23 @@ describe("a login by an id that fails", () => {
     }
   });
 
+  it("causes as many queries to the table for an id that is in LOOKUP_FILE, and none if it is right", async () => {
+    for (const username of ["scrypt", "disabled@lookup", "nobody"]) {
+      const { login, asked, clock, state } = open({ rows: {}, file: ROWS });
+      const counts: number[] = [];
+      for (let i = 0; i < 4; i++) {
+        clock.now += 5_000;
+        const before = asked.table.length;
+        assert.equal(line(await login(username, `guess ${i}`)), WRONG);
+        counts.push(asked.table.length - before);
+      }
+      assert.deepEqual([counts, state.derived], [[1, 1, 1, 1], 8], username);
+    }
+    const { login, asked } = open({ rows: {}, file: ROWS });
+    loggedIn(await login("scrypt"));
+    assert.deepEqual(asked.table, []);
+  });
+
   it("is refused before the lookup where no id can be so, or it may be a secret", async () => {
     const { login, state, asked } = open({ rows: ROWS });
     const CASES = [
@@ -355,6 +383,32 @@ describe("a device's login", () => {
       const password = new Secret("p");
       const result = await accounts.login({ mechanism: "LOGIN", username, password });
       assert.match(line(result), /^454 4\.7\.0 .*ServerBusy/);
+    }
+  });
+
+  it("is not shown to Entra ID when its entry has lost its hash, or by the old username", async () => {
+    for (const length of [20, 24, 128]) {
+      const made = makePassword(length);
+      const rows: Rows = { scanner: { ...SENDER, password_hash: hashOf(made, "sha256") } };
+      const { login, asked, clock } = open({ rows });
+      loggedIn(await login("scanner@lookup", made));
+      rows["scanner"] = IDS;
+      clock.now += MINUTE;
+      asked.entra.length = 0;
+      for (
+        const [username, why] of [
+          ["scanner@lookup", /and entry "scanner" of the lookup table has no password_hash/],
+          [USERNAME, /whose username is the id of its entry/],
+        ] as const
+      ) {
+        const result = failed(await login(username, made));
+        assert.deepEqual([line(result), result.code], [WRONG, "NO_PASSWORD_HASH"]);
+        assert.match(result.detail, why);
+        assert(!result.detail.includes(made));
+      }
+      assert.deepEqual(asked.entra, []);
+      // With a character that none of them has, it may be a client secret.
+      loggedIn(await login("scanner@lookup", `${made}~`));
     }
   });
 

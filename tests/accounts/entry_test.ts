@@ -4,10 +4,12 @@ import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import { readEntry } from "../../src/accounts/entry.ts";
 import { isTableKey } from "../../src/accounts/entry.ts";
+import { hashOf } from "../support/passwords.ts";
 
 const TENANT = "11111111-2222-4333-8444-555555555555";
 const CLIENT = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee";
 const IDS = { tenant_id: TENANT, client_id: CLIENT };
+const HASH = hashOf("a device's password", "sha256");
 
 function entry(columns: Record<string, unknown>) {
   const reading = readEntry({ id: "printer", columns });
@@ -109,6 +111,12 @@ describe("a column with almost a known name", () => {
       ["Allowed_Senders", "@x.test", "allowed_senders"],
       ["allowed-senders", "@x.test", "allowed_senders"],
       ["allowedSenders", "@x.test", "allowed_senders"],
+      // The device's password would be shown to Entra ID as a secret.
+      ["Password_Hash", HASH, "password_hash"],
+      ["passwordHashNext", HASH, "password_hash_next"],
+      ["password_hash\u00a0", HASH, "password_hash"],
+      ["pasword_hash", HASH, "password_hash"],
+      ["hash", HASH, "password_hash"],
     ] as const
   ) {
     it(`makes the entry malformed, and is named: ${name}`, () => {

@@ -283,6 +283,13 @@ describe("LOOKUP_FILE", () => {
     assert(file.find("b") !== undefined);
   });
 
+  it("is read once for many requests that come at the same time", async () => {
+    write({ a: IDS });
+    const file = await open(NEVER);
+    await Promise.all(Array.from({ length: 100 }, () => file.refresh()));
+    assert.deepEqual(reports.types, ["loaded", "unchanged"]);
+  });
+
   it("is looked at before a login after one that was refused", async () => {
     write({ a: { ...IDS, disabled: true } });
     const file = await open(NEVER);

@@ -4,6 +4,7 @@ import { createPrivateKey } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import { after, before, describe, it } from "node:test";
 import { type Certificate, CertificateError } from "../../src/certificates/certificate.ts";
 import { FileSource } from "../../src/certificates/file_source.ts";
@@ -177,6 +178,15 @@ describe("the certificate's files", () => {
         });
       }
     }
+  });
+
+  it("are refused when one is no file: a device may have no end, a pipe no writer", {
+    skip: process.platform === "win32",
+  }, () => {
+    assert.equal(
+      problem("/dev/zero", good.keyPath),
+      'TLS_CERT_FILEPATH "/dev/zero" is not a regular file',
+    );
   });
 
   it("are refused when one is given instead of the other", () => {

@@ -6,6 +6,7 @@ import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { LoginFailure } from "../../src/accounts/account.ts";
 import { CODES } from "../../src/check/codes.ts";
+import { finding } from "../../src/check/finding.ts";
 import { judgeRefusal } from "../../src/check/login_findings.ts";
 import { judgeOutcome } from "../../src/check/test_message.ts";
 import { AADSTS, refusalFor } from "../../src/entra/entra_errors.ts";
@@ -22,6 +23,11 @@ describe("the table of findings", () => {
       assert.ok(!/[.\n]$/.test(fix), fix);
     });
   }
+
+  it("gives a line in which nothing moves the cursor or turns the text about", () => {
+    const { what, fix } = finding("lookup.row", "a\x1b[2J\nb\u202ec\u2028d\u009be", "f\u2066g");
+    assert.deepEqual([what, fix], ["a [2J b c d e", "f g"]);
+  });
 
   it("has no unused row", () => {
     const folders = ["check", "commands"].map((name) =>

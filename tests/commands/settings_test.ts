@@ -123,6 +123,20 @@ describe("the command settings", () => {
     });
   });
 
+  it("hides a private key in place of the path of its file", () => {
+    const lines = ["-----BEGIN RSA PRIVATE KEY-----", "MIIEhidden", "hidden==", ""];
+    const end = "-----END RSA PRIVATE KEY-----";
+    process.env["LOOKUP_FILE"] = [...lines, end].join("\\n");
+    assert.equal(one("LOOKUP_FILE")?.value, "[private key]");
+    process.env["LOOKUP_FILE"] = `chain ${lines.join("")}`;
+    assert.equal(one("LOOKUP_FILE")?.value, "chain [private key]");
+    process.env["CLIENT_KEY_FILEPATH"] = [...lines, end].join("\n");
+    assert.throws(() => all(), (error: unknown) => {
+      const text = (error as CommandError).lines.join();
+      return text.includes('CLIENT_KEY_FILEPATH "[private key]"') && !text.includes("hidden");
+    });
+  });
+
   it("hides what a quote that is not closed takes in of the lines after it", () => {
     const lines = '"a.test\nWEBHOOK_SECRET=hidden1\nX="\n';
     process.env["HTTPS_PROXY"] = "http://127.0.0.1:9";

@@ -104,6 +104,20 @@ for (const program of PROGRAMS) {
       assert(!existsSync(`${real}.new`));
     });
 
+    it("does not follow a link in the place of its lock: its directory may be another user's", {
+      skip: process.platform === "win32",
+    }, async () => {
+      for (const target of ["made", "real"]) {
+        writeFileSync(join(directory, "real"), "");
+        symlinkSync(target, `${path}.lock`);
+        const { status, stderr } = await lookup(["set", "a", ...IDS]);
+        assert.equal(status, 1);
+        assert.match(stderr, /lookup\.json\.lock is not a regular file: remove it\n$/);
+        assert.deepEqual(readdirSync(directory).sort(), ["lookup.json.lock", "real"]);
+        rmSync(`${path}.lock`);
+      }
+    });
+
     it("loses nothing of many changes at once", async () => {
       const count = 6;
       const changes = Array.from({ length: count }, (_, i) => [

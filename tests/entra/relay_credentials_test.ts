@@ -4,6 +4,7 @@ import { rmSync, writeFileSync } from "node:fs";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import { after, afterEach, before, describe, it } from "node:test";
 import type {
   AppProof,
@@ -527,6 +528,26 @@ describe("the credential workload-identity", () => {
       const result = await tokensOf([new TokenFile(path)]).token(appOf("workload-identity"));
       assert.match(assertLater(result, "TOKEN_FILE").detail, /has no token in it$/);
     }
+  });
+
+  it("is not shown where it is set in place of its file's path", async () => {
+    const itself = cluster.token({ sub: POD });
+    const result = await tokensOf([new TokenFile(itself)]).token(appOf("workload-identity"));
+    const { detail, reply } = assertLater(result, "TOKEN_FILE");
+    for (const part of itself.split(".")) {
+      assert(!`${detail} ${formatReply(reply)}`.includes(part), detail);
+    }
+    assert.match(
+      detail,
+      /FILE \(\d+ characters, not shown: a token in place of its file's path\) c/,
+    );
+  });
+
+  it("is read from nothing but a file: a device may have no end, a pipe no writer", {
+    skip: process.platform === "win32",
+  }, async () => {
+    const result = await tokensOf([new TokenFile("/dev/zero")]).token(appOf("workload-identity"));
+    assert.match(assertLater(result, "TOKEN_FILE").detail, /"\/dev\/zero" is not a regular file$/);
   });
 });
 
