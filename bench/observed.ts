@@ -4,9 +4,9 @@
 //
 // Memory is told twice. Under load it is the median of many samples, because the collector lets the heap
 // grow from 30 to 60 MB and back, whatever is kept: one sample a round finds each relay at another place
-// of that. What a relay keeps is read after the load, when the collector has done its work, while page and
-// scrapes go on: there, pages of the executable (code of the HTTP server and the like) are told apart from
-// the rest, which is what the relay itself takes. The latter may be at most MOST_MEMORY.
+// of that. What a relay keeps is read two minutes after the load, when it has given back what it can, while
+// page and scrapes go on: there, pages of the executable (code of the HTTP server and the like) are told
+// apart from the rest, which is what the relay itself takes. The latter may be at most MOST_MEMORY.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -28,8 +28,8 @@ const MOST_MEMORY = 6;
 const SCRAPE = 1_000;
 /** Milliseconds between two samples of memory under load. */
 const SAMPLE = 100;
-/** Milliseconds after the load until memory is at rest: Bun collects at leisure within ten seconds. */
-const REST = 20_000;
+/** Milliseconds after the load until memory is at rest: src/runtime/bun_memory.ts. */
+const REST = 130_000;
 
 interface Observed extends Candidate {
   readonly runs: Figures[];
