@@ -5,7 +5,7 @@
 
 import { Buffer } from "node:buffer";
 import type { PeerCertificate } from "node:tls";
-import { garbage } from "./bun_memory.ts";
+import { garbage, inUse } from "./bun_memory.ts";
 import type { ConnectOptions, Outbound, OutboundHandler } from "./runtime.ts";
 import { ALPN_PROTOCOL, identityProblem, serverName, trusted } from "./trust.ts";
 
@@ -69,6 +69,7 @@ class BunOutbound implements Outbound {
   write(data: string | Uint8Array, more: string | Uint8Array = NOTHING): boolean {
     if (!this.#connected) throw new Error("written before it was connected");
     if (this.#gone) return true;
+    inUse();
     const length = data.length + more.length;
     // A string is encoded into memory of its own. What comes with a head is small.
     if (typeof data === "string" && more.length === 0) garbage(length);

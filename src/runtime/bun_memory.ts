@@ -1,19 +1,44 @@
-// Garbage collection of mail on Bun. What a socket reads is in memory outside of the JavaScript heap,
-// and so are long texts. The more of such memory is in use, the longer the collector waits: with 200 MB
-// of mail in flight, until there are 200 MB of garbage too.
+// Memory on Bun: garbage collection of mail, and what a process at rest gives back.
+//
+// What a socket reads is in memory outside of the JavaScript heap, and so are long texts. The more of such
+// memory is in use, the longer the collector waits: with 200 MB of mail in flight, until there are 200 MB of
+// garbage too.
+//
+// After mail has passed, half of what the process has besides is code: what the JIT compiled, and what it
+// knows of it. Bun keeps that for the next mail, which may come in a second or tomorrow.
+
+import { RestWatch } from "./rest_watch.ts";
 
 declare const Bun: {
   /** `false`: starts a collection without waiting for its end. */
   gc(force: boolean): number;
+  /** Once no JavaScript runs: drops compiled code, collects, and gives memory back to the system. */
+  shrink(): void;
 };
 
 /** Octets of garbage after which to collect. */
 const INTERVAL = 8 * 1024 * 1024;
+/** Milliseconds without octets after which compiled code is dropped, or up to twice as many. */
+const REST = 60_000;
 
 let left = INTERVAL;
+const rest = new RestWatch({
+  every(look) {
+    const timer = setInterval(look, REST) as unknown as NodeJS.Timeout;
+    timer.unref();
+    return () => clearInterval(timer);
+  },
+  atRest: () => Bun.shrink(),
+});
+
+/** Reports that octets come or go: this is no time to drop code. */
+export function inUse(): void {
+  rest.active();
+}
 
 /** Reports that about so many octets are no longer needed, or soon will not be. */
 export function garbage(octets: number): void {
+  inUse();
   left -= octets;
   if (left > 0) return;
   left = INTERVAL;

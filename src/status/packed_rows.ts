@@ -5,7 +5,7 @@
 import { Buffer } from "node:buffer";
 
 /** Octets of a row; a longer one is kept as text. */
-const ROW = 1024;
+const ROW = 768;
 /** Rows in one piece of memory. */
 const ROWS = 64;
 
