@@ -46,16 +46,14 @@ export class Devices {
 
   /** @param now milliseconds of Unix time */
   loggedIn(name: DeviceName, now: number, version: number): void {
-    const device = this.#find(name);
+    const device = this.#find(keyOf(name));
     const failing = device?.failing === true && device.failed?.type === "message";
     this.#change(name, { failing }, true, now, version);
   }
 
   /** A message of it was accepted. @param sent by the mail service */
   accepted(name: DeviceName, sent: boolean, now: number, version: number): void {
-    const messages = this.#today(name, now) + 1;
-    const change = { messages, failing: false, ...(sent ? { sent: now } : {}) };
-    this.#change(name, change, true, now, version);
+    this.#change(name, { failing: false, ...(sent ? { sent: now } : {}) }, true, now, version, 1);
   }
 
   /** A message of it that was accepted before was sent. */
@@ -82,28 +80,24 @@ export class Devices {
     return this.#day.name;
   }
 
-  #find(name: DeviceName): Device | undefined {
-    const key = keyOf(name);
+  #find(key: string): Device | undefined {
     return this.#known.get(key) ?? this.#strangers.get(key);
   }
 
-  #today(name: DeviceName, now: number): number {
-    const device = this.#known.get(keyOf(name));
-    return device?.day === this.dayOf(now) ? device.messages : 0;
-  }
-
+  /** @param accepted messages that were accepted */
   #change(
     name: DeviceName,
-    change: Partial<Device> & Pick<Device, "failing">,
+    change: Pick<Device, "failing"> & Partial<Pick<Device, "sent" | "failed">>,
     proved: boolean,
     now: number,
     version: number,
+    accepted = 0,
   ): void {
     const key = keyOf(name);
-    const before = this.#find(name);
+    const before = this.#find(key);
     const known = proved || before?.known === true;
     const day = this.dayOf(now);
-    const messages = before?.day === day ? before.messages : 0;
+    const messages = (before?.day === day ? before.messages : 0) + accepted;
     const device = { ...before, ...name, key, messages, ...change, day, seen: now, known };
     if (known && before?.known === false) this.#strangers.delete(key);
     (known ? this.#known : this.#strangers).set(key, device, version);

@@ -9,6 +9,8 @@ interface Row<V> {
 export class Rows<V> {
   readonly #max: number;
   readonly #rows = new Map<string, Row<V>>();
+  /** The row that was set last: what happens again and again is mostly at one and the same. */
+  #newest: Row<V> | undefined;
 
   /** @param max rows; the one that was changed longest ago is forgotten */
   constructor(max: number) {
@@ -26,9 +28,16 @@ export class Rows<V> {
   /** Sets a row, which becomes the last one to be forgotten. */
   set(key: string, value: V, version: number): void {
     if (this.#max === 0) return;
+    const row = this.#rows.get(key);
+    if (row === undefined) {
+      this.#rows.set(key, this.#newest = { value, version });
+      return this.#shrink();
+    }
+    row.value = value;
+    row.version = version;
+    if (row === this.#newest) return;
     this.#rows.delete(key);
-    this.#rows.set(key, { value, version });
-    this.#shrink();
+    this.#rows.set(key, this.#newest = row);
   }
 
   delete(key: string): void {
