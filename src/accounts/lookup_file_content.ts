@@ -43,8 +43,9 @@ export async function readLookupFile(path: string): Promise<FileContent> {
       throw new LookupFileError(`it has ${before.size} bytes, and may have ${MAX_FILE} (16 MiB)`);
     }
     const { text, revision } = await contentOf(file);
-    const signature = signatureIn(before);
-    if (signatureIn(await file.stat({ bigint: true })) !== signature) {
+    const after = await file.stat({ bigint: true });
+    // The change of the file itself does not count: where a new one takes its place, this one is whole.
+    if (after.size !== before.size || after.mtimeNs !== before.mtimeNs) {
       throw new LookupFileError(
         "it is being written; it is read again when it does not change any more",
       );
@@ -54,7 +55,7 @@ export async function readLookupFile(path: string): Promise<FileContent> {
       text: hasMark ? text.slice(1) : text,
       hasMark,
       revision,
-      signature,
+      signature: signatureIn(before),
       changedAt: Number(before.mtimeMs),
       mode: Number(before.mode) & 0o7777,
     };
