@@ -19,6 +19,7 @@ import type {
 import { madeRoom, refused } from "../delivery/outcomes.ts";
 import type { EntraRefusal } from "../entra/entra_errors.ts";
 import type { AccessToken } from "../entra/token.ts";
+import { KeyedHash } from "../keyed_hash.ts";
 import { addressKey } from "../message/addresses.ts";
 import { octetsIn } from "../message/lazy_piece.ts";
 import { messageIdIn } from "../message/message_id.ts";
@@ -109,6 +110,7 @@ export class SmtpBackend implements Backend {
   readonly #options: SmtpBackendOptions;
   readonly #pacer: Pacer;
   readonly #clock: Clock;
+  readonly #hash = new KeyedHash();
 
   constructor(options: SmtpBackendOptions) {
     this.id = options.id;
@@ -355,9 +357,10 @@ export class SmtpBackend implements Backend {
     if ("type" in token) return { outcome: withoutToken(token) };
     return {
       login: { type: "token", username: sender, token: token.value },
-      account: [tenantId, clientId, authorization.unverified() ?? "", sender.toLowerCase()].join(
-        " ",
-      ),
+      // The server has verified the token of a connection, and no other: a user's token must not get a
+      // connection that another user's, or the app's own, has opened.
+      account: [tenantId, clientId, this.#hash.of(token.value.reveal()), sender.toLowerCase()]
+        .join(" "),
       token,
     };
   }

@@ -219,6 +219,18 @@ describe("a delivery by SMTP", () => {
     assert.equal(new Set(server.sendings.map(({ server: { account } }) => account)).size, 4);
   });
 
+  it("keeps apart the connections of different tokens for one app and mailbox", async () => {
+    // As those of two users who have signed in to the app: each may send only as himself.
+    const { server, backend } = world();
+    for (const token of ["ann's", "bea's", "ann's"]) {
+      await backend.deliver(MAIL, { authorization: accountWith(tokenOf(token)) });
+    }
+    const [ann, bea, again] = server.sendings.map(({ server: { account } }) => account);
+    assert.notEqual(ann, bea);
+    assert.equal(ann, again);
+    assert.doesNotMatch(`${ann}${bea}`, /'s/);
+  });
+
   it("logs in with a password where the server has one for the relay", async () => {
     const clock = new FakeClock();
     const server = new FakeServer(clock);
