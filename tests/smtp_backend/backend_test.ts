@@ -98,7 +98,7 @@ describe("a delivery by SMTP", () => {
     const outcome = notSent(await backend.deliver(MAIL, { authorization }));
     assert.deepEqual(authorization.events, ["rejected"]);
     assert.equal(server.sendings.length, 1);
-    assert.deepEqual([outcome.type, outcome.reply.code], ["later", 451]);
+    assert.deepEqual([outcome.type, outcome.reply.code], ["later", 454]);
   });
 
   it("keeps a token that is refused for the mailbox's sake alone: 403, not 401", async () => {
@@ -108,8 +108,10 @@ describe("a delivery by SMTP", () => {
       ...authorization,
       reject: (_: unknown, status: number) => void statuses.push(status),
     };
-    await backend.deliver(MAIL, { authorization: watched });
+    const { type, reply } = notSent(await backend.deliver(MAIL, { authorization: watched }));
     assert.deepEqual(statuses, [403]);
+    // Waiting does not switch it on.
+    assert.deepEqual([type, reply.code, reply.enhanced], ["refused", 550, "5.7.1"]);
   });
 
   it("ends with Entra ID's refusal of a token, without a connection", async () => {
