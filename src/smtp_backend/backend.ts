@@ -84,6 +84,8 @@ export interface SmtpBackendOptions {
   readonly pacingTimeout: number;
   /** For a message that has its turn; large ones get more. */
   readonly deliveryTimeout: number;
+  /** Octets from which a message is large. */
+  readonly largeFrom: number;
   /** Once it is aborted, no message is begun. */
   readonly stop: AbortSignal;
   /** Ends what is under way. */
@@ -91,7 +93,7 @@ export interface SmtpBackendOptions {
   readonly clock?: Clock;
 }
 
-/** Octets of a message for which it gets one more second. */
+/** Octets of a large message for which it gets one more second. */
 const OCTETS_A_SECOND = 100_000;
 /** Milliseconds for a delivery at most: clients wait 10 minutes (RFC 5321 §4.5.3.2.6). */
 const LONGEST_DELIVERY = 540_000;
@@ -280,7 +282,7 @@ export class SmtpBackend implements Backend {
 
   async #try(
     { id, envelope }: Submission,
-    { beforeSending, mayBePartial = false, steps }: Attempt,
+    { beforeSending, mayBePartial = false, mayWait = true, steps }: Attempt,
     message: SmtpMessage,
     { login, account }: ReadyLogin,
     timeout: number,
@@ -297,6 +299,8 @@ export class SmtpBackend implements Backend {
         // The pacer has let it pass: there is a connection, or one that is being closed.
         waitTimeout: timeout,
         timeout,
+        // In a queue, no client waits.
+        awaitsLastReply: !mayWait,
         partlyRefused: mayBePartial ? "send" : "stop",
         signal: abort,
         ...(beforeSending === undefined ? {} : {
@@ -372,8 +376,9 @@ export class SmtpBackend implements Backend {
   }
 
   #deliveryTime(size: number): number {
-    const more = Math.floor(size / OCTETS_A_SECOND) * 1000;
-    return Math.min(this.#options.deliveryTimeout + more, LONGEST_DELIVERY);
+    const { deliveryTimeout, largeFrom } = this.#options;
+    const more = Math.ceil(Math.max(size - largeFrom, 0) / OCTETS_A_SECOND) * 1000;
+    return Math.min(deliveryTimeout + more, LONGEST_DELIVERY);
   }
 }
 
@@ -432,7 +437,8 @@ function resultOf(result: SendResult): number | string {
 
 /** Whether trying again soon may help: a wrong certificate or a proxy's rule stays as it is. */
 function isPassing(code: string): boolean {
-  return /^(?:E[A-Z]+|CLOSED|SMTP 4)/.test(code) && code !== "ENOTFOUND";
+  return /^(?:E(?!RR_)[A-Z]+|CLOSED|SMTP 4)/.test(code) && code !== "ENOTFOUND" &&
+    code !== "ENOCERTIFICATE";
 }
 
 /**

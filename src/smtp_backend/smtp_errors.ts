@@ -229,7 +229,8 @@ export const SMTP_AMBIGUOUS: SmtpMeaning = {
   code: 451,
   enhanced: "4.4.2",
   text: "no answer after the end of the message; the message may have been sent",
-  remedy: "See [delivery.md](delivery.md). Servers may answer late: raise `DELIVERY_TIMEOUT`.",
+  remedy:
+    "See [delivery.md](delivery.md). Servers may answer late: raise `DELIVERY_TIMEOUT` in direct mode.",
 };
 
 /** A refusal or a failure, as an outcome, with what the delivery does next. */

@@ -1,4 +1,5 @@
 /** One delivery by SMTP: when it is tried again, what it says before it sends, and what it makes of its token. */
+import { Buffer } from "node:buffer";
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers/promises";
 import { describe, it } from "node:test";
@@ -72,6 +73,25 @@ describe("a delivery by SMTP", () => {
     }
   });
 
+  it("has DELIVERY_TIMEOUT in direct mode, with more for what is over GRAPH_REQUEST_LIMIT", async () => {
+    const large = { ...MAIL, content: [...MAIL.content, Buffer.alloc(4_250_000, "large\r\n")] };
+    for (
+      const [mail, mayWait, time] of [
+        [MAIL, true, 60_000],
+        [large, true, 63_000],
+        [MAIL, false, 60_000],
+      ] as const
+    ) {
+      const { server, authorization, backend } = world();
+      await backend.deliver(mail, { authorization, mayWait });
+      const [{ timeout, awaitsLastReply } = { timeout: 0 }] = server.sendings.map((one) =>
+        one.options
+      );
+      // From a queue, the reply after the final dot has the time of RFC 5321 §4.5.3.2.6.
+      assert.deepEqual([timeout, awaitsLastReply], [time, !mayWait]);
+    }
+  });
+
   it("is never tried again once the end of the message may have left", async () => {
     const { server, authorization, backend } = world([failed("content", "ETIMEDOUT", true)]);
     const outcome = notSent(await backend.deliver(MAIL, { authorization }));
@@ -81,7 +101,15 @@ describe("a delivery by SMTP", () => {
   });
 
   it("is not tried again where that would not help: a certificate, a name, a proxy's rule", async () => {
-    for (const code of ["CERT_HAS_EXPIRED", "ENOTFOUND", "PROXY_403", "INJECTION"]) {
+    for (
+      const code of [
+        "CERT_HAS_EXPIRED",
+        "ERR_TLS_CERT_ALTNAME_INVALID",
+        "ENOTFOUND",
+        "PROXY_403",
+        "INJECTION",
+      ]
+    ) {
       const { server, authorization, backend } = world([failed("connect", code)]);
       assert.equal(notSent(await backend.deliver(MAIL, { authorization })).code, code);
       assert.equal(server.sendings.length, 1, code);
