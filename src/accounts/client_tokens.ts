@@ -24,6 +24,8 @@ import { type Delimiter, parseUsername, type Username } from "./username.ts";
 export interface ClientTokensOptions {
   /** The names of Graph in the tokens of this cloud. */
   readonly audiences: ReadonlySet<string>;
+  /** Of which a user's token must have one; Graph's when left out. */
+  readonly scopes?: readonly string[];
   /** Tokens remembered at most, verified and refused ones each. */
   readonly capacity?: number;
   readonly clock?: Pick<Clock, "now" | "date">;
@@ -35,14 +37,17 @@ export interface ClientTokensOptions {
  */
 export class ClientTokens {
   readonly #audiences: ReadonlySet<string>;
+  readonly #scopes: readonly string[] | undefined;
   readonly #clock: Pick<Clock, "now" | "date">;
   readonly #hash = new KeyedHash();
   readonly #verified: BoundedMap<true>;
   /** Separate, so that forged tokens do not push out verified ones. */
   readonly #refused: BoundedMap<true>;
 
-  constructor({ audiences, capacity: max = 10_000, clock = realClock }: ClientTokensOptions) {
+  constructor(options: ClientTokensOptions) {
+    const { audiences, scopes, capacity: max = 10_000, clock = realClock } = options;
     this.#audiences = audiences;
+    this.#scopes = scopes;
     this.#clock = clock;
     this.#verified = new BoundedMap({ max });
     this.#refused = new BoundedMap({ max });
@@ -50,7 +55,7 @@ export class ClientTokens {
 
   /** Makes all checks of a token that need no service. */
   accept(token: Secret): ClientToken | LoginFailure {
-    const claims = readClaims(token.reveal(), this.#audiences, this.#clock.date());
+    const claims = readClaims(token.reveal(), this.#audiences, this.#clock.date(), this.#scopes);
     if ("code" in claims) return refusedFor(claims);
     const key = this.#hash.of(token.reveal());
     if (this.#refused.has(key)) return refusedFor(REFUSED);

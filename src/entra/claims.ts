@@ -57,6 +57,7 @@ export function readClaims(
   token: string,
   audiences: ReadonlySet<string>,
   now: number,
+  scopes: readonly string[] = GRAPH_SCOPES,
 ): Claims | TokenFault {
   const claims = payloadOf(token);
   if (claims === undefined) {
@@ -87,11 +88,17 @@ export function readClaims(
   const clientId = idIn(claims["appid"] ?? claims["azp"]);
   if (clientId === undefined) return without("appid");
   // A token without scp is an app's own, whose right to send need not be in it (RBAC for Applications).
-  if (scp !== undefined && !sends(scp)) {
-    return { code: "TOKEN_SCOPE", detail: "the token is a user's, and its scp has no Mail.Send" };
+  if (scp !== undefined && !sends(scp, scopes)) {
+    const detail = `the token is a user's, and its scp has no ${scopes[0]}`;
+    return { code: "TOKEN_SCOPE", detail };
   }
   return { tenantId, clientId, expiresAt: exp * 1000 };
 }
+
+/** Delegated permissions to send by Graph, one of which a user's token must have. */
+const GRAPH_SCOPES = ["Mail.Send", "Mail.Send.Shared"];
+/** The same for Exchange by SMTP; Mail.Send is High Volume Email's. */
+export const EXCHANGE_SCOPES = ["SMTP.Send", "Mail.Send"];
 
 /** The token is needed for a service that it is not for. */
 export function wrongAudience(scope: string): TokenFault {
@@ -134,9 +141,9 @@ function idIn(value: unknown): string | undefined {
   return UUID.test(id) ? id : undefined;
 }
 
-function sends(scp: unknown): boolean {
+function sends(scp: unknown, wanted: readonly string[]): boolean {
   const scopes = typeof scp === "string" ? scp.split(" ") : [];
-  return scopes.some((scope) => scope === "Mail.Send" || scope === "Mail.Send.Shared");
+  return scopes.some((scope) => wanted.includes(scope));
 }
 
 function without(claim: string): TokenFault {

@@ -14,6 +14,7 @@ import { type Clock, realClock } from "../clock.ts";
 import { checkedDelivery } from "../delivery/checked_delivery.ts";
 import type { SentLookup } from "../delivery/sent_lookup.ts";
 import type { App, AppProof, CredentialName } from "../entra/app_credentials.ts";
+import { EXCHANGE_SCOPES } from "../entra/claims.ts";
 import type { EntraRefusal } from "../entra/entra_errors.ts";
 import { OwnCredentials } from "../entra/relay_credentials.ts";
 import { TokenSource } from "../entra/tokens.ts";
@@ -219,7 +220,9 @@ function accountsOf(
     scopeOf: (backends) => scopeOf(settings, backends),
     tokens,
     clientTokens: new ClientTokens({
-      audiences: isForExchange ? exchangeAudiences : graphAudiences,
+      ...(isForExchange
+        ? { audiences: exchangeAudiences, scopes: EXCHANGE_SCOPES }
+        : { audiences: graphAudiences }),
     }),
     ...(entries === undefined ? {} : { entries, passwords }),
     ...(queue === undefined ? {} : { known: queue.known }),

@@ -81,6 +81,7 @@ function smtpBackend(
     },
     pacingTimeout: settings.PACING_TIMEOUT,
     deliveryTimeout: settings.DELIVERY_TIMEOUT,
+    largeFrom: settings.GRAPH_REQUEST_LIMIT,
     stop,
     abort,
     clock,

@@ -19,6 +19,7 @@ import type {
 import { madeRoom, refused } from "../delivery/outcomes.ts";
 import type { EntraRefusal } from "../entra/entra_errors.ts";
 import type { AccessToken } from "../entra/token.ts";
+import { KeyedHash } from "../keyed_hash.ts";
 import { addressKey } from "../message/addresses.ts";
 import { octetsIn } from "../message/lazy_piece.ts";
 import { messageIdIn } from "../message/message_id.ts";
@@ -83,6 +84,8 @@ export interface SmtpBackendOptions {
   readonly pacingTimeout: number;
   /** For a message that has its turn; large ones get more. */
   readonly deliveryTimeout: number;
+  /** Octets from which a message is large. */
+  readonly largeFrom: number;
   /** Once it is aborted, no message is begun. */
   readonly stop: AbortSignal;
   /** Ends what is under way. */
@@ -90,7 +93,7 @@ export interface SmtpBackendOptions {
   readonly clock?: Clock;
 }
 
-/** Octets of a message for which it gets one more second. */
+/** Octets of a large message for which it gets one more second. */
 const OCTETS_A_SECOND = 100_000;
 /** Milliseconds for a delivery at most: clients wait 10 minutes (RFC 5321 §4.5.3.2.6). */
 const LONGEST_DELIVERY = 540_000;
@@ -109,6 +112,7 @@ export class SmtpBackend implements Backend {
   readonly #options: SmtpBackendOptions;
   readonly #pacer: Pacer;
   readonly #clock: Clock;
+  readonly #hash = new KeyedHash();
 
   constructor(options: SmtpBackendOptions) {
     this.id = options.id;
@@ -278,7 +282,7 @@ export class SmtpBackend implements Backend {
 
   async #try(
     { id, envelope }: Submission,
-    { beforeSending, mayBePartial = false, steps }: Attempt,
+    { beforeSending, mayBePartial = false, mayWait = true, steps }: Attempt,
     message: SmtpMessage,
     { login, account }: ReadyLogin,
     timeout: number,
@@ -295,6 +299,8 @@ export class SmtpBackend implements Backend {
         // The pacer has let it pass: there is a connection, or one that is being closed.
         waitTimeout: timeout,
         timeout,
+        // In a queue, no client waits.
+        awaitsLastReply: !mayWait,
         partlyRefused: mayBePartial ? "send" : "stop",
         signal: abort,
         ...(beforeSending === undefined ? {} : {
@@ -355,9 +361,10 @@ export class SmtpBackend implements Backend {
     if ("type" in token) return { outcome: withoutToken(token) };
     return {
       login: { type: "token", username: sender, token: token.value },
-      account: [tenantId, clientId, authorization.unverified() ?? "", sender.toLowerCase()].join(
-        " ",
-      ),
+      // The server has verified the token of a connection, and no other: a user's token must not get a
+      // connection that another user's, or the app's own, has opened.
+      account: [tenantId, clientId, this.#hash.of(token.value.reveal()), sender.toLowerCase()]
+        .join(" "),
       token,
     };
   }
@@ -369,8 +376,9 @@ export class SmtpBackend implements Backend {
   }
 
   #deliveryTime(size: number): number {
-    const more = Math.floor(size / OCTETS_A_SECOND) * 1000;
-    return Math.min(this.#options.deliveryTimeout + more, LONGEST_DELIVERY);
+    const { deliveryTimeout, largeFrom } = this.#options;
+    const more = Math.ceil(Math.max(size - largeFrom, 0) / OCTETS_A_SECOND) * 1000;
+    return Math.min(deliveryTimeout + more, LONGEST_DELIVERY);
   }
 }
 
@@ -429,7 +437,8 @@ function resultOf(result: SendResult): number | string {
 
 /** Whether trying again soon may help: a wrong certificate or a proxy's rule stays as it is. */
 function isPassing(code: string): boolean {
-  return /^(?:E[A-Z]+|CLOSED|SMTP 4)/.test(code) && code !== "ENOTFOUND";
+  return /^(?:E(?!RR_)[A-Z]+|CLOSED|SMTP 4)/.test(code) && code !== "ENOTFOUND" &&
+    code !== "ENOCERTIFICATE";
 }
 
 /**

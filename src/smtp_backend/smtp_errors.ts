@@ -30,8 +30,8 @@ const PERMISSION =
 /** By both codes, or by the enhanced code alone, or by the reply code alone; the first that is found counts. */
 export const BY_SMTP_CODE: Readonly<Record<string, SmtpMeaning>> = {
   "535 5.7.139": {
-    code: 451,
-    enhanced: "4.7.0",
+    code: 550,
+    enhanced: "5.7.1",
     text: "SMTP AUTH is switched off for the tenant or the mailbox, or a policy forbids the login",
     remedy:
       "Switch it on for the mailbox: `Set-CASMailbox MAILBOX -SmtpClientAuthenticationDisabled $false`; " +
@@ -39,14 +39,14 @@ export const BY_SMTP_CODE: Readonly<Record<string, SmtpMeaning>> = {
     mailboxOnly: true,
   },
   "535 5.7.3": {
-    code: 451,
+    code: 454,
     enhanced: "4.7.0",
     text: "the app may not log in as this mailbox, or the token is not good",
     remedy: `For Exchange: ${PERMISSION}. See [ways_out.md](ways_out.md#exchange-online-by-smtp).`,
     next: "newToken",
   },
   "535 5.7.142": {
-    code: 451,
+    code: 454,
     enhanced: "4.7.0",
     text: "the token is about to expire",
     remedy: "The relay has tried a new one. If it stays, set `TOKEN_CACHE_MAX_AGE=45m`.",
@@ -54,7 +54,7 @@ export const BY_SMTP_CODE: Readonly<Record<string, SmtpMeaning>> = {
     mailboxOnly: true,
   },
   "501 5.5.127": {
-    code: 451,
+    code: 454,
     enhanced: "4.7.0",
     text: "the token is about to expire",
     remedy: "As above.",
@@ -62,14 +62,14 @@ export const BY_SMTP_CODE: Readonly<Record<string, SmtpMeaning>> = {
     mailboxOnly: true,
   },
   "5.7.240": {
-    code: 451,
+    code: 454,
     enhanced: "4.7.0",
     text: "the app may not use this HVE account",
     remedy: "Allow it: `Add-HVEAppAccess` (at most ten apps; it takes five minutes).",
     mailboxOnly: true,
   },
   "530": {
-    code: 451,
+    code: 454,
     enhanced: "4.7.0",
     text: "the server wants a login, or TLS",
     remedy:
@@ -143,7 +143,7 @@ export const BY_STAGE: Readonly<
       "Look in the log for its words. Servers may refuse by address: let it accept this machine.",
   },
   AUTH: {
-    code: 451,
+    code: 454,
     enhanced: "4.7.0",
     text: "the server refuses the relay's login",
     remedy:
@@ -229,7 +229,8 @@ export const SMTP_AMBIGUOUS: SmtpMeaning = {
   code: 451,
   enhanced: "4.4.2",
   text: "no answer after the end of the message; the message may have been sent",
-  remedy: "See [delivery.md](delivery.md). Servers may answer late: raise `DELIVERY_TIMEOUT`.",
+  remedy:
+    "See [delivery.md](delivery.md). Servers may answer late: raise `DELIVERY_TIMEOUT` in direct mode.",
 };
 
 /** A refusal or a failure, as an outcome, with what the delivery does next. */

@@ -75,6 +75,11 @@ export interface SendOptions {
   /** Milliseconds for everything after that wait, all tries included. */
   readonly timeout: number;
   /**
+   * Whether the reply to the content may take as long as RFC 5321 §4.5.3.2.6 allows, whatever `timeout` says:
+   * for callers that no client waits for. Giving up earlier leaves a doubt, and the message may be sent twice.
+   */
+  readonly awaitsLastReply?: boolean;
+  /**
    * What happens when the server refuses some of the recipients. `send`: the others get the message.
    * `stop`: nobody gets it; the result is `refused` at RCPT with the first refusal.
    */

@@ -61,10 +61,13 @@ interface Running {
   readonly abort: () => void;
   readonly message?: OutgoingMessage;
   readonly beforeSending?: SendOptions["beforeSending"];
+  readonly awaitsLastReply?: SendOptions["awaitsLastReply"];
 }
 
 export class MailConnection implements OutboundHandler, Timed {
   deadline = Infinity;
+  /** The clock's `now()` up to which a caller waits. */
+  #limit = Infinity;
   readonly #settings: ConnectionSettings;
   readonly #owner: ConnectionOwner;
   readonly #server: OpeningOptions["server"];
@@ -117,14 +120,17 @@ export class MailConnection implements OutboundHandler, Timed {
   /** Sends a message. The connection must be open, and free. */
   send(
     message: OutgoingMessage,
-    { partlyRefused, beforeSending }: Pick<SendOptions, "partlyRefused" | "beforeSending">,
+    { partlyRefused, beforeSending, awaitsLastReply }: Pick<
+      SendOptions,
+      "partlyRefused" | "beforeSending" | "awaitsLastReply"
+    >,
     patience: Patience,
   ): Promise<ConnectionResult> {
     this.#messages++;
     this.#stream = undefined;
     return this.#run(
       patience,
-      { message, beforeSending },
+      { message, beforeSending, awaitsLastReply },
       () => this.#session.send({ ...message, partlyRefused }),
     );
   }
@@ -189,13 +195,14 @@ export class MailConnection implements OutboundHandler, Timed {
 
   #run(
     patience: Patience,
-    what: Pick<Running, "message" | "beforeSending">,
+    what: Pick<Running, "message" | "beforeSending" | "awaitsLastReply">,
     begin: () => readonly ClientEffect[],
   ): Promise<ConnectionResult> {
     this.#isIdle = false;
     return new Promise((resolve, reject) => {
       const abort = () => this.#apply(this.#session.lost("ABORTED", "given up by the relay"));
       this.#running = { patience, resolve, reject, abort, ...what };
+      this.#limit = patience.limit;
       patience.signal?.addEventListener("abort", abort);
       this.#wait(this.#replyTime());
       this.#apply(begin());
@@ -258,6 +265,7 @@ export class MailConnection implements OutboundHandler, Timed {
         if (stream.isLast) {
           this.#session.contentLeaves();
           this.#socket.write(octets);
+          if (running?.awaitsLastReply) this.#limit = Infinity;
           return this.#wait(this.#replyTime());
         }
         const hasRoom = this.#socket.write(octets);
@@ -292,6 +300,7 @@ export class MailConnection implements OutboundHandler, Timed {
   #finish(): Running | undefined {
     const running = this.#running;
     this.#running = undefined;
+    this.#limit = Infinity;
     running?.patience.signal?.removeEventListener("abort", running.abort);
     if (running !== undefined) this.#wait(CLEANUP_TIME);
     return running;
@@ -305,7 +314,7 @@ export class MailConnection implements OutboundHandler, Timed {
   #wait(time: number): void {
     if (this.#gone) return;
     const { clock, deadlines } = this.#settings;
-    this.deadline = Math.min(clock.now() + time, this.#running?.patience.limit ?? Infinity);
+    this.deadline = Math.min(clock.now() + time, this.#limit);
     deadlines.watch(this);
   }
 }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as fc from "../support/property.ts";
-import { CLOCK_SKEW, readClaims, TOKEN_FAULTS } from "../../src/entra/claims.ts";
+import { CLOCK_SKEW, EXCHANGE_SCOPES, readClaims, TOKEN_FAULTS } from "../../src/entra/claims.ts";
 import { cloudOf } from "../../src/settings/clouds.ts";
 import type { Settings } from "../../src/settings/schema.ts";
 import { CLIENT, TENANT } from "../support/logins.ts";
@@ -84,6 +84,18 @@ describe("a client's token", () => {
       assert.equal(faultOf(jwt({ ...GOOD, ...change })), fault);
     });
   }
+
+  it("of a user for Exchange by SMTP has the scope of mail programs", () => {
+    const { exchangeAudiences } = cloudOf({ AZURE_CLOUD: "public" } as Settings);
+    const faultOf = (scp: string) => {
+      const token = jwt({ ...GOOD, aud: "https://outlook.office.com", scp });
+      const claims = readClaims(token, exchangeAudiences, NOW, EXCHANGE_SCOPES);
+      return "code" in claims ? claims.code : undefined;
+    };
+    assert.equal(faultOf("SMTP.Send"), undefined);
+    assert.equal(faultOf("IMAP.AccessAsUser.All"), "TOKEN_SCOPE");
+    assert("code" in read(jwt({ ...GOOD, scp: "SMTP.Send" })));
+  });
 
   it("ends when its own time is over, whatever it was before", () => {
     const token = jwt(GOOD);

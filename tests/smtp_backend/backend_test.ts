@@ -1,4 +1,5 @@
 /** One delivery by SMTP: when it is tried again, what it says before it sends, and what it makes of its token. */
+import { Buffer } from "node:buffer";
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers/promises";
 import { describe, it } from "node:test";
@@ -72,6 +73,25 @@ describe("a delivery by SMTP", () => {
     }
   });
 
+  it("has DELIVERY_TIMEOUT in direct mode, with more for what is over GRAPH_REQUEST_LIMIT", async () => {
+    const large = { ...MAIL, content: [...MAIL.content, Buffer.alloc(4_250_000, "large\r\n")] };
+    for (
+      const [mail, mayWait, time] of [
+        [MAIL, true, 60_000],
+        [large, true, 63_000],
+        [MAIL, false, 60_000],
+      ] as const
+    ) {
+      const { server, authorization, backend } = world();
+      await backend.deliver(mail, { authorization, mayWait });
+      const [{ timeout, awaitsLastReply } = { timeout: 0 }] = server.sendings.map((one) =>
+        one.options
+      );
+      // From a queue, the reply after the final dot has the time of RFC 5321 §4.5.3.2.6.
+      assert.deepEqual([timeout, awaitsLastReply], [time, !mayWait]);
+    }
+  });
+
   it("is never tried again once the end of the message may have left", async () => {
     const { server, authorization, backend } = world([failed("content", "ETIMEDOUT", true)]);
     const outcome = notSent(await backend.deliver(MAIL, { authorization }));
@@ -81,7 +101,15 @@ describe("a delivery by SMTP", () => {
   });
 
   it("is not tried again where that would not help: a certificate, a name, a proxy's rule", async () => {
-    for (const code of ["CERT_HAS_EXPIRED", "ENOTFOUND", "PROXY_403", "INJECTION"]) {
+    for (
+      const code of [
+        "CERT_HAS_EXPIRED",
+        "ERR_TLS_CERT_ALTNAME_INVALID",
+        "ENOTFOUND",
+        "PROXY_403",
+        "INJECTION",
+      ]
+    ) {
       const { server, authorization, backend } = world([failed("connect", code)]);
       assert.equal(notSent(await backend.deliver(MAIL, { authorization })).code, code);
       assert.equal(server.sendings.length, 1, code);
@@ -98,7 +126,7 @@ describe("a delivery by SMTP", () => {
     const outcome = notSent(await backend.deliver(MAIL, { authorization }));
     assert.deepEqual(authorization.events, ["rejected"]);
     assert.equal(server.sendings.length, 1);
-    assert.deepEqual([outcome.type, outcome.reply.code], ["later", 451]);
+    assert.deepEqual([outcome.type, outcome.reply.code], ["later", 454]);
   });
 
   it("keeps a token that is refused for the mailbox's sake alone: 403, not 401", async () => {
@@ -108,8 +136,10 @@ describe("a delivery by SMTP", () => {
       ...authorization,
       reject: (_: unknown, status: number) => void statuses.push(status),
     };
-    await backend.deliver(MAIL, { authorization: watched });
+    const { type, reply } = notSent(await backend.deliver(MAIL, { authorization: watched }));
     assert.deepEqual(statuses, [403]);
+    // Waiting does not switch it on.
+    assert.deepEqual([type, reply.code, reply.enhanced], ["refused", 550, "5.7.1"]);
   });
 
   it("ends with Entra ID's refusal of a token, without a connection", async () => {
@@ -217,6 +247,18 @@ describe("a delivery by SMTP", () => {
       await backend.deliver(mail, { authorization });
     }
     assert.equal(new Set(server.sendings.map(({ server: { account } }) => account)).size, 4);
+  });
+
+  it("keeps apart the connections of different tokens for one app and mailbox", async () => {
+    // As those of two users who have signed in to the app: each may send only as himself.
+    const { server, backend } = world();
+    for (const token of ["ann's", "bea's", "ann's"]) {
+      await backend.deliver(MAIL, { authorization: accountWith(tokenOf(token)) });
+    }
+    const [ann, bea, again] = server.sendings.map(({ server: { account } }) => account);
+    assert.notEqual(ann, bea);
+    assert.equal(ann, again);
+    assert.doesNotMatch(`${ann}${bea}`, /'s/);
   });
 
   it("logs in with a password where the server has one for the relay", async () => {

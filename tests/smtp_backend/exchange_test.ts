@@ -119,13 +119,13 @@ describe("a relay with BACKEND=exchange", () => {
           code: "5.7.139",
           message: "SmtpClientAuthentication is disabled for the Tenant",
         },
-        /^451 4\.7\.0 SMTP 535 5\.7\.139: SMTP AUTH is switched off .* says: SmtpClientAuth/,
+        /^550 5\.7\.1 SMTP 535 5\.7\.139: SMTP AUTH is switched off .* says: SmtpClientAuth/,
         { connections: 1 },
       ],
       [
         "a missing permission: once more with a new token",
         { on: "smtpLogin", status: 535, code: "5.7.3", times: 9 },
-        /^451 4\.7\.0 SMTP 535 5\.7\.3: the app may not log in as this mailbox/,
+        /^454 4\.7\.0 SMTP 535 5\.7\.3: the app may not log in as this mailbox/,
         { connections: 2 },
       ],
       [
@@ -257,7 +257,7 @@ describe("a relay with BACKEND=exchange", () => {
     assert.match(await liar.say(`AUTH XOAUTH2 ${response}`), /^235 /);
     assert.match(
       await liar.send("ann@x.test", "bea@x.test", "forged"),
-      /^451 4\.7\.0 SMTP 535 5\.7\.3/,
+      /^454 4\.7\.0 SMTP 535 5\.7\.3/,
     );
     assert.match(await (await relay.ehlo()).say(`AUTH XOAUTH2 ${response}`), /^334 /);
   });

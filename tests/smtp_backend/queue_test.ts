@@ -102,7 +102,7 @@ describe("a relay with a queue and BACKEND=exchange", () => {
       id: "scanner",
       columns: { tenant_id: TENANT, client_id: CLIENT, from_email: FROM, backend: "exchange" },
     };
-    cloud.faults.add({ on: "smtpLogin", status: 535, code: "5.7.139", times: 1000 });
+    cloud.faults.add({ on: "smtpLogin", status: 535, code: "5.7.3", times: 1000 });
     const first = await start({ BACKEND: "graph" }, [row]);
     const client = await first.authed("scanner@lookup");
     assert.match(await client.send("device@x.test", "bea@x.test", "kept"), /^250/);

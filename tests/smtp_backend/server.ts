@@ -117,6 +117,7 @@ export function exchangeBackend(
     message: { hostname: "relay.test", senders: new SenderRules() },
     pacingTimeout: 240_000,
     deliveryTimeout: 60_000,
+    largeFrom: 4_000_000,
     stop: new AbortController().signal,
     abort: new AbortController().signal,
     clock,

@@ -92,7 +92,7 @@ describe("a smarthost", () => {
     const client = await relay.authed();
     const answer = await client.send("a@x.test", "b@x.test", "hello");
     // The device is not at fault: its mail keeps.
-    assert.match(answer, /^451 4\.7\.0 SMTP 535 5\.7\.8: the server refuses the relay's login/);
+    assert.match(answer, /^454 4\.7\.0 SMTP 535 5\.7\.8: the server refuses the relay's login/);
     assert.doesNotMatch(answer + JSON.stringify(relay.lines), /hunter2/);
     assert.deepEqual(logins, ["relay:hunter2-hunter2"]);
   });

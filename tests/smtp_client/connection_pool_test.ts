@@ -240,6 +240,31 @@ describe("messages at the same time", () => {
     await over();
   });
 
+  it("wait for the last reply as RFC 5321 4.5.3.2.6 allows, if no client waits for them", async () => {
+    for (const awaitsLastReply of [true, false]) {
+      const { options, waiting, release } = held();
+      const { clock, mail, send, over } = await start(options);
+      const sending = send({}, { timeout: 60_000, awaitsLastReply });
+      await mail.until(() => waiting.length === 1);
+      clock.pass(599_000);
+      if (awaitsLastReply) release();
+      const result = await sending;
+      assert.equal(result.type, awaitsLastReply ? "accepted" : "failed");
+      if (result.type === "failed") {
+        assert.deepEqual([result.code, result.ambiguous], ["ETIMEDOUT", true]);
+      }
+      // The next message has its own time, and a server that stays silent is given up.
+      if (awaitsLastReply) {
+        const next = send({}, { timeout: 60_000, awaitsLastReply });
+        await mail.until(() => waiting.length === 1);
+        clock.pass(600_001);
+        const lost = await next;
+        assert.ok(lost.type === "failed" && lost.ambiguous);
+      }
+      await over();
+    }
+  });
+
   it("give up waiting in time, or when they are told to, with nothing sent", async () => {
     const { options, waiting, release } = held();
     const { clock, mail, send, over, arrived } = await start(options);
