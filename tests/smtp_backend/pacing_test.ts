@@ -205,7 +205,7 @@ describe("an unverified token", () => {
     const clock = new FakeClock();
     const server = new FakeServer(clock);
     const backend = exchangeBackend(server, clock);
-    const claimed = { ...AUTHORIZATION, unverified: () => "claim" };
+    const claimed = { ...accountWith(tokenOf("claimed")), unverified: () => "claim" };
     for (let i = 0; i < 30; i++) {
       await backend.deliver(mailOf("ann@x.test"), { authorization: claimed, mayWait: false });
     }
