@@ -26,8 +26,8 @@ const LOADS = [
   { name: "1 MB, 8 clients", clients: 8, messages: 15, octets: 1_000_000, aim: 1 },
 ] as const;
 /**
- * What the relays receive before. Until then the runtime compiles them, on the same processors, at a cost of half
- * a message for each; Postfix is compiled.
+ * What the relays receive before: the runtime compiles them meanwhile, on the same processors. Postfix is
+ * compiled.
  */
 const WARM_UP = { clients: 10, messages: 1_000, octets: 10_000 };
 const LARGE = { clients: 2, messages: 4, octets: 34_900_000 };

@@ -73,7 +73,7 @@ export class QueueWorker {
    * @param mailbox of a message that has just come; left out if others may be due
    */
   wake(mailbox?: string): void {
-    // To ask the store costs as much as to store the next message, which would wait for it.
+    // To ask the store takes a third of the time of storing the next message, which would wait for it.
     if (mailbox !== undefined && this.#mustWait(mailbox)) return;
     this.#isDue = true;
     this.#wake?.();
