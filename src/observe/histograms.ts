@@ -1,5 +1,6 @@
 // Which figures have a histogram in `/metrics`, and how its values are counted.
 
+import { BACKEND_NAMES } from "../backend_name.ts";
 import { type LabelValues, numberText, type Sample } from "./exposition.ts";
 import { MESSAGE_RESULTS } from "./results.ts";
 
@@ -7,6 +8,8 @@ import { MESSAGE_RESULTS } from "./results.ts";
 const DURATIONS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 240];
 /** Of what may wait for days. */
 const DELAYS = [1, 5, 15, 60, 300, 900, 3_600, 14_400, 43_200, 86_400, 172_800];
+
+const STATUS_CLASSES = ["2xx", "3xx", "4xx", "5xx", "none"] as const;
 
 /** Each histogram with its help text, its labels and their known values, which exist from the start. */
 export const HISTOGRAMS = {
@@ -26,7 +29,7 @@ export const HISTOGRAMS = {
   graph_request_duration_seconds: {
     help: "Time of a request to Graph, by the class of the status; none: there was no response.",
     labels: ["status"],
-    known: each("2xx", "3xx", "4xx", "5xx", "none"),
+    known: each(...STATUS_CLASSES),
     bounds: DURATIONS,
   },
   smtp_conversation_duration_seconds: {
@@ -34,7 +37,9 @@ export const HISTOGRAMS = {
       "Time of a message's conversation with the next SMTP server, by back end and class of the last " +
       "reply; none: the connection failed.",
     labels: ["backend", "status"],
-    known: [],
+    known: BACKEND_NAMES.filter((name) => name !== "graph").flatMap((name) =>
+      STATUS_CLASSES.map((status) => [name, status])
+    ),
     bounds: DURATIONS,
   },
   delivery_duration_seconds: {
