@@ -386,6 +386,8 @@ curl --silent --max-time 20 --output /dev/null -H 'Content-Type: application/jso
   -d '{"on":"sendMail","times":1000,"status":503}' "${inbox}api/faults"
 queued_relay "--volume=$state:/var/lib/smtp-oauth-relay"
 send "Kept in a queue" "$smtp" || fail "queue: curl cannot send a message"
+# The log's lines are written some milliseconds after the reply.
+for _ in {1..50}; do grep -q 'INFO Message queued' "$work/served" && break || sleep 0.1; done
 grep -q 'INFO Message queued' "$work/served" || fail "queue: the message is not queued"
 kill -KILL "$(innermost $serving)"
 wait $serving || true
