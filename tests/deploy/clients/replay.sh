@@ -26,7 +26,7 @@ block() {
       text = ""; inside = !inside; next
     }
     inside { text = text $0 "\n" }' "$page" |
-    sed "s/TENANT_ID\(@\|%40\)CLIENT_ID/${device:-&}/g
+    sed "${device:+s/TENANT_ID\(@\|%40\)CLIENT_ID/$device/g}
       s/TENANT_ID/$tenant/g; s/CLIENT_ID/$app/g; s/CLIENT_SECRET/$secret/g
       s/RELAY_FINGERPRINT/${fingerprint:-}/g" |
     grep . || { echo "there is no block with $2 below $1" >&2; return 1; }
