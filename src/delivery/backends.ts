@@ -17,6 +17,8 @@ import type { SentAnswer, SentLookup, SentQuestion } from "./sent_lookup.ts";
 
 /** A way out. Unlike a queue it has the result of the service. */
 export interface Way extends Backend {
+  /** Whether its service knows only the relay's own login, so that it does not check what the app may send. */
+  readonly checksNoApp?: boolean;
   deliver(submission: Submission, attempt: Attempt): Promise<ServiceOutcome>;
 }
 
@@ -84,6 +86,7 @@ export class Backends implements Backend, SentLookup {
     const names = this.#namesFor(submission);
     const watched = new WatchedAttempt(given);
     let before: NotSent | undefined;
+    let denied = false;
     for (let i = 0; i < names.length; i++) {
       const name = names[i]!;
       const isLast = i === names.length - 1;
@@ -93,11 +96,14 @@ export class Backends implements Backend, SentLookup {
         continue;
       }
       const way = this.#options.wayOf(name);
+      // What the app may not send is no outage: with an order, it would go by a server that does not ask.
+      if (denied && typeof way !== "string" && way.checksNoApp === true) continue;
       const outcome = typeof way === "string"
         ? unset(name, way)
         : await this.#tryWay(way, name, submission, watched, names.length > 1);
       if (outcome.type === "sent" || outcome.ambiguous || watched.halted) return outcome;
       if (outcome.type === "refused" && before === undefined) return outcome;
+      denied ||= outcome.denied === true;
       before = before === undefined ? outcome : both(before, outcome, name);
       if (outcome.type === "refused" || OWN.has(outcome.code)) return before;
     }

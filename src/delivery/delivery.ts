@@ -171,4 +171,6 @@ export interface NotSent {
   readonly backend?: BackendName;
   /** Whether the service itself may be down, and not only this mailbox or message. */
   readonly outage?: boolean;
+  /** Whether the service has refused the app's login for this mailbox. Then no way out may send that checks no app. */
+  readonly denied?: boolean;
 }

@@ -127,6 +127,10 @@ export class SmtpBackend implements Backend {
     options.stop.addEventListener("abort", () => this.#pacer.close(), { once: true });
   }
 
+  get checksNoApp(): boolean {
+    return this.#options.login.type !== "token";
+  }
+
   /** Messages under way and waiting. */
   get load(): PacerLoad {
     return this.#pacer.load;
@@ -265,7 +269,8 @@ export class SmtpBackend implements Backend {
       last = tried;
       if (login.token !== undefined && tried.tokenRefused !== undefined) {
         authorization.reject(login.token, tried.tokenRefused === "token" ? 401 : 403);
-        if (tried.next !== "newToken" || rejected !== undefined) return tried;
+        last = { ...tried, outcome: { ...tried.outcome, denied: true } };
+        if (tried.next !== "newToken" || rejected !== undefined) return last;
         rejected = login.token;
         continue;
       }

@@ -36,6 +36,8 @@ class World {
   readonly outcomes: Partial<Record<BackendName, ServiceOutcome>> = {};
   /** Whether a way asks before it sends. */
   asks = false;
+  /** The way that knows only the relay's own login. */
+  unchecked: BackendName | undefined;
   readonly backends: Backends;
 
   constructor(standard: BackendNames, options: Partial<BackendsOptions> = {}) {
@@ -57,6 +59,7 @@ class World {
   #way(name: BackendName): Way {
     return {
       id: name,
+      checksNoApp: name === this.unchecked,
       deliver: async (_submission, { beforeSending }) => {
         this.tried.push(name);
         if (this.asks && beforeSending !== undefined) {
@@ -113,6 +116,20 @@ describe("several ways out", () => {
       assert(outcome.type === "later" && outcome.code === code);
       assert.deepEqual(world.tried, ["graph"]);
     }
+  });
+
+  it("leave out a way that checks no app after the app was denied, but not one that does", async () => {
+    const world = new World(["exchange", "smarthost", "graph"]);
+    world.unchecked = "smarthost";
+    world.outcomes.exchange = notSent({ code: "SMTP 535 5.7.3", denied: true });
+    assert.equal((await world.deliver()).type, "sent");
+    assert.deepEqual(world.tried, ["exchange", "graph"]);
+    const short = new World(["exchange", "smarthost"]);
+    short.unchecked = "smarthost";
+    short.outcomes.exchange = notSent({ code: "SMTP 535 5.7.3", denied: true });
+    assert.equal(await short.deliver(), short.outcomes.exchange);
+    short.outcomes.exchange = DOWN;
+    assert.equal((await short.deliver()).type, "sent");
   });
 
   it("answer as the first, with what the second said: only the first is set up for sure", async () => {
