@@ -10,7 +10,7 @@ app=22222222-2222-2222-2222-222222222222
 secret=Gx8Q~any.secret-_1
 machine=printserver.example.net
 # With --device, the username of a device that has a password of its own in place of the secret.
-device=
+own_id=
 export AZURE_TOKEN_CREDENTIALS=EnvironmentCredential
 
 # The clients' own functions: `replay_` and the heading.
@@ -26,7 +26,7 @@ block() {
       text = ""; inside = !inside; next
     }
     inside { text = text $0 "\n" }' "$page" |
-    sed "${device:+s/TENANT_ID\(@\|%40\)CLIENT_ID/$device/g}
+    sed "${own_id:+s/TENANT_ID\(@\|%40\)CLIENT_ID/$own_id/g}
       s/TENANT_ID/$tenant/g; s/CLIENT_ID/$app/g; s/CLIENT_SECRET/$secret/g
       s/RELAY_FINGERPRINT/${fingerprint:-}/g" |
     grep . || { echo "there is no block with $2 below $1" >&2; return 1; }
@@ -129,11 +129,11 @@ END
 # Gives a device a password of its own; its senders are those of the page, and what OpenSMTPD leaves
 # in From. $@: the program.
 make_device() {
-  device=server
+  own_id=server
   export LOOKUP_FILE=$work/lookup.json CLIENT_SECRET=$secret
-  "$@" lookup set "$device" tenant_id="$tenant" client_id="$app" allowed_senders="@example.com,@$machine" \
+  "$@" lookup set "$own_id" tenant_id="$tenant" client_id="$app" allowed_senders="@example.com,@$machine" \
     credential=secret > "$work/lookup.log"
-  secret=$("$@" lookup set-password "$device" 2>> "$work/lookup.log")
+  secret=$("$@" lookup set-password "$own_id" 2>> "$work/lookup.log")
 }
 
 inbox() {
@@ -189,5 +189,5 @@ replay() {
     one "$heading"
     count=$((count + 1))
   done
-  echo "ok clients${device:+ as devices without secrets}: $count recipes of docs/recipes.md send what they say, as whom and to whom they say"
+  echo "ok clients${own_id:+ as devices without secrets}: $count recipes of docs/recipes.md send what they say, as whom and to whom they say"
 }
