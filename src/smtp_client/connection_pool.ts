@@ -32,6 +32,8 @@ interface Waiter {
 }
 
 interface Group {
+  /** Host, port, kind of TLS and account. */
+  readonly key: string;
   readonly server: MailServer;
   readonly all: Set<MailConnection>;
   /** Unused ones, the most recently used one last. */
@@ -129,10 +131,12 @@ export class ConnectionPool {
 
   #free(group: Group, connection: MailConnection): void {
     const isWorn = connection.messages >= this.#options.maxMessages;
-    const waiter = isWorn ? undefined : group.waiters[0];
+    // Otherwise the messages of one account could keep all connections for as long as there are any.
+    const waiter = isWorn || this.#accountsStarve() ? undefined : group.waiters[0];
     if (waiter !== undefined) waiter.served(connection);
-    else if (isWorn || this.#closing || this.#othersWait()) this.#quit(connection);
-    else group.idle.push(connection);
+    else if (isWorn || this.#closing || this.#othersWait() || this.#accountsStarve()) {
+      this.#quit(connection);
+    } else group.idle.push(connection);
   }
 
   #quit(connection: MailConnection): void {
@@ -147,18 +151,38 @@ export class ConnectionPool {
     if (index >= 0) group.idle.splice(index, 1);
     this.#total--;
     this.#discard(group);
-    this.#serve(group);
-    for (const other of this.#groups.values()) this.#serve(other);
+    this.#serve();
     if (this.#total > 0) return;
     for (const resolve of this.#closed.splice(0)) resolve();
   }
 
-  #serve(group: Group): void {
+  /** Gives places to the accounts that wait, first to those with the fewest connections. */
+  #serve(): void {
     for (;;) {
-      const [waiter] = group.waiters;
-      if (waiter === undefined || !this.#hasRoom(group, group.server.maxConnections)) return;
-      waiter.served(this.#connect(group, waiter.login));
+      let next: Group | undefined;
+      for (const group of this.#groups.values()) {
+        if (group.waiters.length === 0 || !this.#hasRoom(group, group.server.maxConnections)) {
+          continue;
+        }
+        if (next === undefined || group.all.size < next.all.size) next = group;
+      }
+      if (next === undefined) return;
+      const waiter = next.waiters[0]!;
+      // Among accounts with as many connections, the one that was served longest ago is the next.
+      this.#groups.delete(next.key);
+      this.#groups.set(next.key, next);
+      waiter.served(this.#connect(next, waiter.login));
     }
+  }
+
+  /** Whether more accounts wait without any connection than places become free. */
+  #accountsStarve(): boolean {
+    if (this.#total < this.#options.maxConnections) return false;
+    let starving = 0;
+    for (const { waiters, all } of this.#groups.values()) {
+      if (waiters.length > 0 && all.size === 0) starving++;
+    }
+    return starving > this.#quitting.size;
   }
 
   /** Whether more messages wait for a place among all connections than places become free. */
@@ -184,16 +208,13 @@ export class ConnectionPool {
     const key = JSON.stringify([hostname.toLowerCase(), port, tls, account]);
     let group = this.#groups.get(key);
     if (group === undefined) {
-      this.#groups.set(key, group = { server, all: new Set(), idle: [], waiters: [] });
+      this.#groups.set(key, group = { key, server, all: new Set(), idle: [], waiters: [] });
     }
     return group;
   }
 
   /** Groups exist only while something is in them. */
   #discard(group: Group): void {
-    if (group.all.size > 0 || group.waiters.length > 0) return;
-    for (const [key, other] of this.#groups) {
-      if (other === group) this.#groups.delete(key);
-    }
+    if (group.all.size === 0 && group.waiters.length === 0) this.#groups.delete(group.key);
   }
 }

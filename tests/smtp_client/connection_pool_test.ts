@@ -93,6 +93,19 @@ describe("a connection", () => {
     await over();
   });
 
+  it("is left to an account that has none, however many messages of another wait", async () => {
+    const { send, over } = await start({}, { maxConnections: 1 });
+    const order: string[] = [];
+    const one = async (account: string) => {
+      await send({ account, maxConnections: 1 });
+      order.push(account);
+    };
+    const busy = () => Array.from({ length: 10 }, () => one("busy"));
+    await Promise.all([...busy(), one("quiet"), ...busy()]);
+    assert.ok(order.indexOf("quiet") < 5, order.join());
+    await over();
+  });
+
   it("is never used for another account, host, port or kind of TLS", async () => {
     const { mail, send, over } = await start();
     const targets: Partial<MailServer>[] = [
