@@ -3,9 +3,10 @@
 
 import type { Content } from "../smtp/content.ts";
 import type { Envelope } from "../smtp/effects.ts";
+import { reply } from "../smtp/reply.ts";
 import { addressKey, recipientRefusal } from "../message/addresses.ts";
 import { removal } from "../message/edits.ts";
-import { type HeaderField, isEmpty, readHeader } from "../message/header.ts";
+import { type HeaderField, type HeaderSection, isEmpty, readHeader } from "../message/header.ts";
 import { withCrlf } from "../message/line_endings.ts";
 import { type LazyContent, lengthOf, octetsIn } from "../message/lazy_piece.ts";
 import { originator, rejected, type SenderOverride } from "../message/originator.ts";
@@ -56,6 +57,7 @@ export function smtpMessage(
   // RFC 5321 §2.3.8: no CR or LF alone, from which another server might make the end of a message.
   const message = withCrlf(readable.content);
   const header = message === readable.content ? readable.header : readHeader(message);
+  if (hopsIn(header) > MAX_HOPS) return LOOP;
   const fields = fieldsIn(header);
   const origin = originator(fields, envelope.from, account);
   if (origin.type === "rejected") return origin;
@@ -86,6 +88,20 @@ export function smtpMessage(
     smtputf8: ![from, ...recipients].every(isAscii) ||
       trace.smtputf8 && hasEightBit([readHeader(prepared).octets]),
   };
+}
+
+/** Received fields from which a message goes round in circles (RFC 5321 §6.3). */
+const MAX_HOPS = 100;
+
+const LOOP = rejected(
+  reply(554, "5.4.6", `MAIL_LOOP: The message has passed more than ${MAX_HOPS} servers`),
+  "MAIL_LOOP",
+  `more than ${MAX_HOPS} Received fields: the next server seems to send mail back to the relay`,
+);
+
+/** The server that comes next may be one that sends its mail to the relay. */
+function hopsIn({ fields }: Pick<HeaderSection, "fields">): number {
+  return fields.filter(({ name }) => name === "received").length;
 }
 
 /** Resent-Bcc, and what would be there twice with a field that the relay adds. */

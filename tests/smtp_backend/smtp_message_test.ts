@@ -53,6 +53,14 @@ const RECEIVED = "Received: from printer ([192.0.2.7])\r\n" +
   "\tThu, 5 Nov 2026 06:07:08 +0000\r\n";
 
 describe("a message that goes on by SMTP", () => {
+  it("is refused after a hundred servers, between which it goes round (RFC 5321 §6.3)", () => {
+    const rest = "From: ann@x.test\r\n\r\nhello\r\n";
+    good("Received: by a.test\r\n".repeat(100) + rest);
+    const refusal = prepare("Received: by a.test\r\n".repeat(101) + rest);
+    assert(refusal.type === "rejected" && refusal.code === "MAIL_LOOP");
+    assert.deepEqual([refusal.reply.code, refusal.reply.enhanced], [554, "5.4.6"]);
+  });
+
   it("is what came, with Received on top", () => {
     const message = "From: Ann <ann@x.test>\r\nDate: x\r\nMessage-ID: <1@x>\r\nTo: bea@x.test\r\n" +
       "DKIM-Signature: v=1; b=abc\r\nSubject: =?utf-8?Q?a?=\r\nSubject: twice\r\n\r\n" +
