@@ -215,6 +215,9 @@ export class ConnectionPool {
 
   /** Groups exist only while something is in them. */
   #discard(group: Group): void {
-    if (group.all.size === 0 && group.waiters.length === 0) this.#groups.delete(group.key);
+    const { key, all, waiters } = group;
+    if (all.size > 0 || waiters.length > 0) return;
+    // Another one may have its key by now.
+    if (this.#groups.get(key) === group) this.#groups.delete(key);
   }
 }
