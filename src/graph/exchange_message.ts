@@ -6,9 +6,10 @@ import type { Content } from "../smtp/content.ts";
 import type { Envelope } from "../smtp/effects.ts";
 import { canonical } from "./canonical.ts";
 import { removal } from "../message/edits.ts";
+import { forwardPaths } from "../message/forward_paths.ts";
 import { readHeader } from "../message/header.ts";
 import type { LazyContent } from "../message/lazy_piece.ts";
-import { originator, rejected, type SenderOverride } from "../message/originator.ts";
+import { originator, type SenderOverride } from "../message/originator.ts";
 import {
   fieldsIn,
   type MessageLimits,
@@ -19,7 +20,6 @@ import {
   withHeader,
 } from "../message/prepare.ts";
 import type { Trace } from "../message/received.ts";
-import { recipientRefusal } from "../message/addresses.ts";
 import { recipientEdits } from "./recipient_fields.ts";
 
 export interface ExchangeOptions {
@@ -60,20 +60,12 @@ export function exchangeMessage(
   const origin = originator(fields, envelope.from, account);
   if (origin.type === "rejected") return origin;
   const { sender } = origin;
-  const forwardPaths = envelope.recipients.map((path) => qualified(path, sender));
-  for (const path of forwardPaths) {
-    const refusal = recipientRefusal(path);
-    if (refusal !== undefined) return rejected(refusal, "DOUBTFUL_RECIPIENT", refusal.text);
-  }
-  const recipients = recipientEdits(fields, forwardPaths);
+  const paths = forwardPaths(envelope.recipients, sender);
+  if ("type" in paths) return paths;
+  const recipients = recipientEdits(fields, paths);
 
   const added = traceFields(fields, trace) + origin.added + recipients.bcc;
   const edits = [...origin.edits, ...recipients.edits, ...fields.removed.map(removal)];
   const prepared = withHeader(message, header, added, edits, limits);
   return "type" in prepared ? prepared : { type: "prepared", content: prepared, sender };
-}
-
-/** RFC 5321 §4.5.1 allows `postmaster` without a domain: the sender's is meant. */
-function qualified(recipient: string, sender: string): string {
-  return recipient.includes("@") ? recipient : recipient + sender.slice(sender.lastIndexOf("@"));
 }

@@ -42,7 +42,8 @@ import {
   classifyRefusal,
   recipientReply,
 } from "./smtp_errors.ts";
-import { qualified, type SmtpMessage, smtpMessage } from "./smtp_message.ts";
+import { qualified } from "../message/forward_paths.ts";
+import { type SmtpMessage, smtpMessage } from "./smtp_message.ts";
 
 /** How the relay logs in there. */
 export type ServerLogin =

@@ -4,8 +4,9 @@
 import type { Content } from "../smtp/content.ts";
 import type { Envelope } from "../smtp/effects.ts";
 import { reply } from "../smtp/reply.ts";
-import { addressKey, recipientRefusal } from "../message/addresses.ts";
+import { addressKey } from "../message/addresses.ts";
 import { removal } from "../message/edits.ts";
+import { forwardPaths } from "../message/forward_paths.ts";
 import { type HeaderField, type HeaderSection, isEmpty, readHeader } from "../message/header.ts";
 import { withCrlf } from "../message/line_endings.ts";
 import { type LazyContent, lengthOf, octetsIn } from "../message/lazy_piece.ts";
@@ -62,8 +63,9 @@ export function smtpMessage(
   const origin = originator(fields, envelope.from, account);
   if (origin.type === "rejected") return origin;
   const { sender } = origin;
-  const recipients = recipientsOf(envelope.recipients, sender);
-  if (!Array.isArray(recipients)) return recipients;
+  const paths = forwardPaths(envelope.recipients, sender);
+  if ("type" in paths) return paths;
+  const recipients = distinct(paths);
   const edits = [
     ...origin.edits,
     ...[...fields.bcc, ...fields.removed.filter(mustGo)].map(removal),
@@ -111,21 +113,13 @@ function mustGo(field: HeaderField): boolean {
 }
 
 /** Each address once: some servers would deliver to a double twice. */
-function recipientsOf(paths: readonly string[], sender: string): string[] | Rejected {
+function distinct(paths: readonly string[]): string[] {
   const recipients = new Map<string, string>();
   for (const path of paths) {
-    const recipient = qualified(path, sender);
-    const refusal = recipientRefusal(recipient);
-    if (refusal !== undefined) return rejected(refusal, "DOUBTFUL_RECIPIENT", String(refusal.text));
-    const key = addressKey(recipient);
-    if (!recipients.has(key)) recipients.set(key, recipient);
+    const key = addressKey(path);
+    if (!recipients.has(key)) recipients.set(key, path);
   }
   return [...recipients.values()];
-}
-
-/** RFC 5321 §4.5.1 allows `postmaster` without a domain: the sender's is meant. */
-export function qualified(recipient: string, sender: string): string {
-  return recipient.includes("@") ? recipient : recipient + sender.slice(sender.lastIndexOf("@"));
 }
 
 function hasEightBit(content: LazyContent): boolean {
