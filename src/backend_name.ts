@@ -22,7 +22,7 @@ export function isBackendName(text: unknown): text is BackendName {
   return BACKEND_NAMES.some((name) => name === text);
 }
 
-/** @returns undefined if one of them is unknown, or there is none */
+/** @returns undefined if one of them is unknown, or for a text that names no way out */
 export function parseBackends(text: string): BackendNames | undefined {
   const parts = text.split(",").map((part) => part.trim().toLowerCase())
     .filter((part) => part !== "");

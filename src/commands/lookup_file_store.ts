@@ -216,7 +216,7 @@ export interface Owner {
 }
 
 /**
- * Of the file. Where there is none, root makes it for the owner of its directory, which is the relay's
+ * The owner of the file. A file that root creates gets the owner of its directory, which is the relay's
  * user for a state directory of systemd.
  */
 function ownerOf(target: string): Owner {

@@ -34,7 +34,7 @@ export interface WayChange {
 export interface BackendsOptions {
   /** BACKEND. */
   readonly standard: BackendNames;
-  /** @returns why there is no such way, if there is none */
+  /** @returns the way, or why it is not set up */
   wayOf(name: BackendName): Way | string;
   /** LARGE_MESSAGES=exchange: the size of a message from which Graph does not get it. Left out otherwise. */
   readonly largeFrom?: number | undefined;

@@ -44,10 +44,10 @@ export interface Attempt {
   readonly mayWait?: boolean;
   /**
    * Whether the message may be sent to some of its recipients only: the sender then learns about the others in
-   * another way than by the reply. Left out: to all, or to nobody as far as the service lets one choose.
+   * another way than by the reply. Left out: to all recipients, or to no recipient, as far as the service has that choice.
    */
   readonly mayBePartial?: boolean;
-  /** Where the delivery notes what takes time. Left out if nobody asks. */
+  /** Where the delivery notes what takes time. Left out if that is not asked for. */
   readonly steps?: Steps;
 }
 

@@ -68,7 +68,7 @@ const RENEW_BEFORE = 3_600_000;
 const MARGIN = 60_000;
 /** Milliseconds between two tries to renew an assertion that is still good. */
 const RETRY = 30_000;
-/** … and to get one where there is none: the endpoint throttles too. */
+/** … and to get the first one: the endpoint throttles too. */
 const RETRY_WITHOUT = 5_000;
 /** Octets of a response. */
 const MAX_RESPONSE = 256 * 1024;
@@ -114,7 +114,7 @@ export class ManagedIdentity implements ProofSource {
     return "reply" in result && cached !== undefined ? cached.proof : result;
   }
 
-  /** The next request asks for a new assertion; the old one serves if there is none. */
+  /** The next request asks for a new assertion; if that fails, the old one is used. */
   refresh(): Promise<void> {
     if (this.#cached !== undefined) this.#cached = { ...this.#cached, renewAt: -Infinity };
     this.#failure = undefined;

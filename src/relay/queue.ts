@@ -251,7 +251,7 @@ export class RelayQueue {
 
   #cannotAsk = (): void => {
     this.#cannotAsk = () => {};
-    this.#parts.log.warning(NOBODY_TO_ASK);
+    this.#parts.log.warning(ONLY_GRAPH_ANSWERS);
   };
 
   #failed(error: unknown): void {
@@ -320,7 +320,7 @@ async function checkKey(store: QueueStore, sealer: Sealer): Promise<void> {
 const NO_RIGHT_TO_ASK = "QUEUE_AMBIGUOUS is ask, but the app may not look for messages: it needs " +
   "Mail.ReadBasic.All. Messages that may have been sent are sent again";
 
-const NOBODY_TO_ASK =
+const ONLY_GRAPH_ANSWERS =
   "QUEUE_AMBIGUOUS is ask, but only Graph can be asked whether it has sent a message. " +
   "Messages that may have been sent by SMTP are sent again";
 

@@ -49,7 +49,7 @@ export function takesTokens(settings: Settings, name: BackendName): boolean {
   return name === "exchange" || name === "hve" && settings.SMARTHOST_USERNAME === undefined;
 }
 
-/** @returns why there is none, if there is none */
+/** The address of a way out by SMTP. @returns a text if it is not set up: the reason */
 export function serverOf(settings: Settings, name: BackendName): SmtpServerAddress | string {
   if (name === "exchange") return settings.EXCHANGE_SMTP_URL;
   if (!isSmarthost(name)) return `${name} is not reached by SMTP`;

@@ -1,5 +1,5 @@
-// The part of MAX_MEMORY that work other than mail may take, such as checks of passwords. Such work waits where
-// there is none; a message is refused instead.
+// The part of MAX_MEMORY that work other than mail may take, such as checks of passwords. Such work waits for
+// free memory, whereas a message is refused.
 
 import type { Clock } from "../clock.ts";
 import { COPIES, type MemoryBudget } from "./memory.ts";
@@ -29,7 +29,7 @@ export class WorkMemory {
   }
 
   /**
-   * Takes memory, and waits for it where there is none. Work that needs more than its part counts as the whole
+   * Takes memory, and waits until it is free. Work that needs more than its part counts as the whole
    * part, so that it can be done with any MAX_MEMORY.
    *
    * @param octets of memory

@@ -157,7 +157,7 @@ export const BY_STAGE: Readonly<
   },
   RCPT: {
     code: 550,
-    text: "the server does not accept a recipient, and nobody got the message",
+    text: "the server does not accept a recipient, and no recipient got the message",
     remedy: "Correct the address that the reply names.",
   },
   content: {

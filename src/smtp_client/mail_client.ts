@@ -81,7 +81,7 @@ export interface SendOptions {
   readonly awaitsLastReply?: boolean;
   /**
    * What happens when the server refuses some of the recipients. `send`: the others get the message.
-   * `stop`: nobody gets it; the result is `refused` at RCPT with the first refusal.
+   * `stop`: no recipient gets it; the result is `refused` at RCPT with the first refusal.
    */
   readonly partlyRefused: "send" | "stop";
   /**
@@ -127,7 +127,7 @@ export interface Accepted {
   readonly conversation: Conversation;
 }
 
-/** Nobody gets the message, and the server has said so, or cannot take it. */
+/** No recipient gets the message: the server has said so, or cannot take it. */
 export interface Refused {
   readonly type: "refused";
   readonly stage: Stage;

@@ -209,7 +209,7 @@ describe("a relay with BACKEND=exchange", () => {
     });
     assert.match(
       await send(relay),
-      /^550 5\.1\.1 SMTP 550 5\.1\.1: .*nobody got the message.*no eve/,
+      /^550 5\.1\.1 SMTP 550 5\.1\.1: .*no recipient got the message.*no eve/,
     );
     assert.equal(cloud.inbox.list().length, 0);
     // The final refusal counts, in whatever order they come.
