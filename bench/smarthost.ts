@@ -86,7 +86,7 @@ function ours(name: string, port: number, tls: boolean, authority: string): Send
           port,
           tls: tls ? "starttls" : "loopback",
           account: "",
-          maxConnections: CONNECTIONS,
+          limit: { connections: CONNECTIONS },
         },
         { type: "none" },
         {

@@ -111,7 +111,9 @@ async function probe(
   const server = serverOf(settings, name);
   if (typeof server === "string") return server;
   const asked = { ...server, ...(tls === undefined ? {} : { tls }) };
-  return await mail.probe({ ...asked, account: "check", maxConnections: 1 }, login, { timeout });
+  return await mail.probe({ ...asked, account: "check", limit: { connections: 1 } }, login, {
+    timeout,
+  });
 }
 
 /** @param mailbox that the relay has logged in as, with a token */

@@ -48,7 +48,7 @@ export async function sendWelcome(options: WelcomeOptions): Promise<readonly str
       port,
       tls: certificate === undefined ? "loopback" : "starttls",
       account: username,
-      maxConnections: 1,
+      limit: { connections: 1 },
     },
     { type: "password", username, password: new Secret(password) },
     {

@@ -1,7 +1,7 @@
 // A mail service that is reached by SMTP: Exchange Online, High Volume Email, Azure Communication Services,
 // or any other server. A message waits for its turn, and is sent in one transaction.
 
-import type { Authorization } from "../accounts/account.ts";
+import { accountKey, type Authorization } from "../accounts/account.ts";
 import type { SenderRules } from "../accounts/senders.ts";
 import type { BackendName } from "../backend_name.ts";
 import { type Clock, realClock } from "../clock.ts";
@@ -98,6 +98,8 @@ export interface SmtpBackendOptions {
 const OCTETS_A_SECOND = 100_000;
 /** Milliseconds for a delivery at most: clients wait 10 minutes (RFC 5321 §4.5.3.2.6). */
 const LONGEST_DELIVERY = 540_000;
+/** The share of all connections that one account gets at most. */
+const MOST_OF_ALL = 3 / 4;
 /** Milliseconds for which a mailbox is left alone whose server is busy, doubled each time up to the longest. */
 const FIRST_WAIT = 5_000;
 const LONGEST_WAIT = 60_000;
@@ -119,9 +121,11 @@ export class SmtpBackend implements Backend {
     this.id = options.id;
     this.#options = options;
     this.#clock = options.clock ?? realClock;
-    const { connections, perMinute } = options.service;
+    const { connections, perMinute, perMailbox } = options.service;
     this.#pacer = new Pacer({
       ...{ connections, perMinute },
+      // Otherwise the messages of one account could have all of what is for everybody.
+      perAccount: perMailbox ? undefined : Math.ceil(connections * MOST_OF_ALL),
       timeout: options.pacingTimeout,
       clock: this.#clock,
     });
@@ -216,9 +220,10 @@ export class SmtpBackend implements Backend {
     const { client: waiting, mayWait = true, steps, authorization } = attempt;
     const { pacingTimeout, stop } = this.#options;
     const key = this.#paceKey(submission, authorization, message.sender);
+    const account = accountKey(submission.account, authorization);
     const deadline = this.#clock.now() + pacingTimeout;
     for (let waits = 0;; waits++) {
-      const turn = this.#pacer.acquire(key, waiting, mayWait);
+      const turn = this.#pacer.acquire(key, { account, client: waiting, mayWait });
       const waited = turn instanceof Promise ? steps?.begin("wait") : undefined;
       const given = turn instanceof Promise ? await turn : turn;
       waited?.();
@@ -228,7 +233,7 @@ export class SmtpBackend implements Backend {
       }
       let tried: Classified | Sent;
       try {
-        tried = await this.#withRepeats(submission, attempt, message);
+        tried = await this.#withRepeats(submission, attempt, message, key);
       } finally {
         given.release();
       }
@@ -248,6 +253,7 @@ export class SmtpBackend implements Backend {
     submission: Submission,
     attempt: Attempt,
     message: SmtpMessage,
+    mailbox: string,
   ): Promise<Classified | Sent> {
     const { stop } = this.#options;
     const { authorization, mayWait = true, steps } = attempt;
@@ -256,7 +262,7 @@ export class SmtpBackend implements Backend {
     let last: Classified | undefined;
     for (let repeats = 0;;) {
       if (stop.aborted) return last ?? { outcome: stopped() };
-      const login = await this.#login(submission, attempt, message.sender);
+      const login = await this.#login(submission, attempt, message.sender, mailbox);
       if ("outcome" in login) return login;
       // There is no other token: the refusal of this one counts.
       if (login.token !== undefined && login.token === rejected) return last!;
@@ -290,7 +296,7 @@ export class SmtpBackend implements Backend {
     { id, envelope }: Submission,
     { beforeSending, mayBePartial = false, mayWait = true, steps }: Attempt,
     message: SmtpMessage,
-    { login, account }: ReadyLogin,
+    { login, account, mailbox: shared }: ReadyLogin,
     timeout: number,
   ): Promise<Classified | Sent> {
     const { client, server, service, abort, id: name } = this.#options;
@@ -298,7 +304,7 @@ export class SmtpBackend implements Backend {
     const progress = beforeSending === undefined ? undefined : this.#progress(message);
     const answered = steps?.begin("request", `SMTP ${name}`, name);
     const result = await client.send(
-      { ...server, account, maxConnections: service.connections },
+      { ...server, account, limit: { connections: service.connections, shared } },
       login,
       outgoing(message),
       {
@@ -353,12 +359,14 @@ export class SmtpBackend implements Backend {
     { account: { tenantId, clientId } }: Submission,
     { authorization, steps }: Attempt,
     sender: string,
+    mailbox: string,
   ): Promise<ReadyLogin | Classified> {
     const { login } = this.#options;
     if (login.type !== "token") {
       const unproved = unprovedLogin(authorization);
       if (unproved !== undefined) return { outcome: unproved };
-      return { login, account: login.type === "none" ? "" : `password ${login.username}` };
+      const account = login.type === "none" ? "" : `password ${login.username}`;
+      return { login, account, mailbox };
     }
     const pending = authorization.token(login.scope);
     const asked = pending instanceof Promise ? steps?.begin("token") : undefined;
@@ -371,7 +379,7 @@ export class SmtpBackend implements Backend {
       // connection that another user's, or the app's own, has opened.
       account: [tenantId, clientId, this.#hash.of(token.value.reveal()), sender.toLowerCase()]
         .join(" "),
-      token,
+      ...{ mailbox, token },
     };
   }
 
@@ -393,6 +401,8 @@ interface ReadyLogin {
   readonly login: Login;
   /** Names it in the pool of connections. */
   readonly account: string;
+  /** What the server counts the connection by. */
+  readonly mailbox: string;
   readonly token?: AccessToken;
 }
 

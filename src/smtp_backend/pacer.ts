@@ -1,13 +1,17 @@
 // Paces the messages of each mailbox as its server wants it: so many at once, so many a minute, and none
-// for a while after it has asked to wait. What is over that waits here in order, so that a burst is slowed
-// down and does not fail.
+// for a while after it has asked to wait. What is over that waits here, so that a burst is slowed down and
+// does not fail: in order of arrival, and where several accounts send as one mailbox or by one login of the
+// relay, these take turns.
 
 import type { Clock } from "../clock.ts";
 import type { WaitingClient } from "../delivery/delivery.ts";
+import { type Waiting, WaitingLine } from "./waiting_line.ts";
 
 export interface PacerOptions {
   /** Messages of one mailbox at once. */
   readonly connections: number;
+  /** Those of one account among them; all when left out. */
+  readonly perAccount?: number | undefined;
   /** Messages of one mailbox that may begin within a minute; unlimited when left out. */
   readonly perMinute?: number | undefined;
   /** Milliseconds that a message waits for its turn at most. */
@@ -41,7 +45,14 @@ const WINDOW = 61_000;
 /** Milliseconds for which a mailbox is paused at most. */
 const LONGEST_PAUSE = 600_000;
 
-type Waiter = Pick<WaitingClient, "signal" | "waiting">;
+export interface TurnOptions {
+  /** Whose message it is, where accounts take turns. */
+  readonly account?: string;
+  /** Informed of a wait, which it can end. */
+  readonly client?: Pick<WaitingClient, "signal" | "waiting"> | undefined;
+  /** False: it waits for another message to end, but for no time to pass. */
+  readonly mayWait?: boolean;
+}
 
 export class Pacer {
   readonly #options: PacerOptions;
@@ -73,14 +84,10 @@ export class Pacer {
     for (const mailbox of [...this.#mailboxes.values()]) mailbox.close();
   }
 
-  /**
-   * @param client informed of a wait, which it can end
-   * @param mayWait false: it waits for another message to end, but for no time to pass
-   * @returns at once if nothing has to be waited for
-   */
-  acquire(key: string, client?: Waiter, mayWait = true): Turn | Promise<Turn | NoTurn> {
+  /** @returns at once if nothing has to be waited for */
+  acquire(key: string, options: TurnOptions = {}): Turn | Promise<Turn | NoTurn> {
     if (this.#closed) return Promise.resolve({ type: "late" });
-    return this.#mailbox(key).acquire(client, mayWait);
+    return this.#mailbox(key).acquire(options);
   }
 
   /** The server has asked to wait: no message of the mailbox begins for so many milliseconds. */
@@ -98,7 +105,7 @@ export class Pacer {
   }
 }
 
-interface Waiting {
+interface WaitingMessage extends Waiting {
   readonly resolve: (result: Turn | NoTurn) => void;
   readonly until: number;
   readonly mayWait: boolean;
@@ -108,11 +115,12 @@ class Mailbox {
   readonly #options: PacerOptions;
   readonly #unused: () => void;
   #active = 0;
+  /** Messages that have their turn, by account. */
+  readonly #activeOf = new Map<string, number>();
   /** When the messages of the last minute began, the oldest first. */
   #starts: number[] = [];
   #pausedUntil = 0;
-  /** In order of arrival; all wait equally long. */
-  readonly #waiting = new Set<Waiting>();
+  readonly #line = new WaitingLine<WaitingMessage>();
   #alarmAt = Infinity;
   #cancelAlarm: (() => void) | undefined;
 
@@ -126,20 +134,19 @@ class Mailbox {
   }
 
   get waiting(): number {
-    return this.#waiting.size;
+    return this.#line.size;
   }
 
   get isPaused(): boolean {
     return this.#pausedUntil > this.#options.clock.now();
   }
 
-  acquire(client: Waiter | undefined, mayWait: boolean): Turn | Promise<Turn | NoTurn> {
-    const { clock, connections, timeout } = this.#options;
+  acquire({ account = "", client, mayWait = true }: TurnOptions): Turn | Promise<Turn | NoTurn> {
+    const { clock, timeout } = this.#options;
     const now = clock.now();
-    if (this.#waiting.size === 0 && this.#active < connections && this.#startOf(0, now) <= now) {
-      return this.#begin(now);
-    }
-    const start = this.#startOf(this.#waiting.size, now);
+    const isFree = this.#line.size === 0 && this.#hasRoom() && this.#hasRoomFor(account);
+    if (isFree && this.#startOf(0, now) <= now) return this.#begin(account, now);
+    const start = this.#startOf(this.#line.size, now);
     const until = now + timeout;
     // It would wait in vain, or must not wait for time to pass.
     if (start > until || !mayWait && start > now) {
@@ -149,11 +156,12 @@ class Mailbox {
     if (client?.signal.aborted) return Promise.resolve({ type: "ended" });
     return new Promise((resolve) => {
       const end = () => {
-        this.#waiting.delete(waiting);
+        this.#line.delete(waiting);
         waiting.resolve({ type: "ended" });
         this.#arm();
       };
-      const waiting: Waiting = {
+      const waiting: WaitingMessage = {
+        account,
         resolve(result) {
           client?.signal.removeEventListener("abort", end);
           client?.waiting(false);
@@ -162,10 +170,11 @@ class Mailbox {
         until,
         mayWait,
       };
-      this.#waiting.add(waiting);
+      this.#line.add(waiting);
       client?.signal.addEventListener("abort", end);
       client?.waiting(true);
-      this.#arm();
+      // Those before it may wait for their own account alone.
+      this.#admit();
     });
   }
 
@@ -175,14 +184,26 @@ class Mailbox {
   }
 
   close(): void {
-    for (const waiting of this.#waiting) waiting.resolve({ type: "late" });
-    this.#waiting.clear();
+    for (const waiting of this.#line) {
+      this.#line.delete(waiting);
+      waiting.resolve({ type: "late" });
+    }
     this.#cancelAlarm?.();
     this.#unused();
   }
 
-  #begin(now: number): Turn {
+  #hasRoom(): boolean {
+    return this.#active < this.#options.connections;
+  }
+
+  #hasRoomFor(account: string): boolean {
+    const { perAccount = Infinity } = this.#options;
+    return (this.#activeOf.get(account) ?? 0) < perAccount;
+  }
+
+  #begin(account: string, now: number): Turn {
     this.#active++;
+    this.#activeOf.set(account, (this.#activeOf.get(account) ?? 0) + 1);
     if (this.#options.perMinute !== undefined) this.#starts.push(now);
     let released = false;
     return {
@@ -191,6 +212,9 @@ class Mailbox {
         if (released) return;
         released = true;
         this.#active--;
+        const others = this.#activeOf.get(account)! - 1;
+        if (others === 0) this.#activeOf.delete(account);
+        else this.#activeOf.set(account, others);
         this.#admit();
       },
     };
@@ -212,34 +236,40 @@ class Mailbox {
   }
 
   #admit(): void {
-    const { clock, connections } = this.#options;
-    const now = clock.now();
-    for (const waiting of this.#waiting) {
-      const start = this.#startOf(0, now);
-      if (waiting.until <= now) {
-        this.#waiting.delete(waiting);
-        waiting.resolve({ type: "late", ...(start > now ? { retryAfter: start - now } : {}) });
-      } else if (start > now) {
-        if (waiting.mayWait) continue;
-        this.#waiting.delete(waiting);
-        waiting.resolve({ type: "late", retryAfter: start - now });
-      } else if (this.#active < connections) {
-        this.#waiting.delete(waiting);
-        waiting.resolve(this.#begin(now));
-      } else break;
+    const now = this.#options.clock.now();
+    for (const waiting of this.#line) {
+      // All wait equally long.
+      if (waiting.until > now) break;
+      this.#giveUp(waiting, now);
+    }
+    while (this.#hasRoom() && this.#startOf(0, now) <= now) {
+      const next = this.#line.take((account) => this.#hasRoomFor(account));
+      if (next === undefined) break;
+      next.resolve(this.#begin(next.account, now));
+    }
+    if (this.#startOf(0, now) > now) {
+      for (const waiting of this.#line) {
+        if (!waiting.mayWait) this.#giveUp(waiting, now);
+      }
     }
     this.#arm();
+  }
+
+  #giveUp(waiting: WaitingMessage, now: number): void {
+    const start = this.#startOf(0, now);
+    this.#line.delete(waiting);
+    waiting.resolve({ type: "late", ...(start > now ? { retryAfter: start - now } : {}) });
   }
 
   /** Sets one alarm for the first event that is due. */
   #arm(): void {
     if (this.#removeIfUnused()) return;
-    const { clock, connections } = this.#options;
+    const { clock } = this.#options;
     const now = clock.now();
-    const [first] = this.#waiting;
-    const start = first !== undefined && this.#active < connections
-      ? this.#startOf(0, now)
-      : Infinity;
+    const { first } = this.#line;
+    // Once that has come, only the end of a message lets others begin.
+    const next = this.#startOf(0, now);
+    const start = first !== undefined && this.#hasRoom() && next > now ? next : Infinity;
     // Without waiting messages, the memory is freed once it tells nothing more.
     const idle = first === undefined
       ? Math.max(this.#pausedUntil, (this.#starts.at(-1) ?? -Infinity) + WINDOW)
@@ -259,7 +289,7 @@ class Mailbox {
 
   #removeIfUnused(): boolean {
     const now = this.#options.clock.now();
-    if (this.#active > 0 || this.#waiting.size > 0 || this.#pausedUntil > now) return false;
+    if (this.#active > 0 || this.#line.size > 0 || this.#pausedUntil > now) return false;
     if (this.#startsCount(now) > 0) return false;
     this.#cancelAlarm?.();
     this.#cancelAlarm = undefined;

@@ -1,5 +1,5 @@
-// Connections to servers, kept for further messages: so many for each account, so many in all. Messages
-// that find none free wait in line.
+// Connections to servers, kept for further messages of the same account: so many for each mailbox (or whatever
+// else the server counts by), so many in all. Messages that find none free wait in line.
 
 import type { Clock } from "../clock.ts";
 import type { Login, MailServer } from "./mail_client.ts";
@@ -27,15 +27,18 @@ export interface Turn {
 export type NoTurn = "BUSY" | "ABORTED";
 
 interface Waiter {
+  readonly server: MailServer;
   readonly login: Login;
   readonly served: (connection: MailConnection) => void;
 }
 
+/** The connections that the server counts together. */
 interface Group {
-  /** Host, port, kind of TLS and account. */
+  /** Host, port, kind of TLS, and what shares the limit. */
   readonly key: string;
-  readonly server: MailServer;
-  readonly all: Set<MailConnection>;
+  readonly limit: number;
+  /** With the account of each. */
+  readonly all: Map<MailConnection, string>;
   /** Unused ones, the most recently used one last. */
   readonly idle: MailConnection[];
   readonly waiters: Waiter[];
@@ -66,11 +69,9 @@ export class ConnectionPool {
   take(server: MailServer, login: Login, turn: Turn): Promise<MailConnection | NoTurn> {
     if (turn.signal?.aborted) return Promise.resolve("ABORTED");
     const group = this.#groupOf(server);
-    const kept = turn.fresh ? undefined : group.idle.pop();
+    const kept = turn.fresh ? undefined : takeIdle(group, server.account);
     if (kept !== undefined) return Promise.resolve(kept);
-    if (this.#hasRoom(group, server.maxConnections)) {
-      return Promise.resolve(this.#connect(group, login));
-    }
+    if (this.#hasRoom(group)) return Promise.resolve(this.#connect(group, server, login));
     return this.#wait(group, server, login, turn);
   }
 
@@ -101,30 +102,30 @@ export class ConnectionPool {
         turn.waiting?.(false);
         resolve(result);
       };
-      const waiter: Waiter = { login, served: end };
+      const waiter: Waiter = { server, login, served: end };
       const abort = () => end("ABORTED");
       const cancel = this.#options.clock.alarm(turn.timeout, () => end("BUSY"));
       turn.signal?.addEventListener("abort", abort);
       if (turn.fresh) group.waiters.unshift(waiter);
       else group.waiters.push(waiter);
       // An unused connection takes the place: another account's, or one that is not to be trusted.
-      const isFull = group.all.size >= server.maxConnections;
+      const isFull = group.all.size >= group.limit;
       const unused = isFull ? group.idle.shift() : this.#oldestIdle();
       if (unused !== undefined) this.#quit(unused);
     });
   }
 
-  #hasRoom({ all }: Group, most: number): boolean {
-    return all.size < most && this.#total < this.#options.maxConnections;
+  #hasRoom({ all, limit }: Group): boolean {
+    return all.size < limit && this.#total < this.#options.maxConnections;
   }
 
-  #connect(group: Group, login: Login): MailConnection {
+  #connect(group: Group, server: MailServer, login: Login): MailConnection {
     const owner: ConnectionOwner = {
       idle: (connection) => this.#free(group, connection),
       gone: (connection) => this.#forget(group, connection),
     };
-    const connection = new MailConnection(group.server, login, this.#settings, owner);
-    group.all.add(connection);
+    const connection = new MailConnection(server, login, this.#settings, owner);
+    group.all.set(connection, server.account);
     this.#total++;
     return connection;
   }
@@ -132,11 +133,14 @@ export class ConnectionPool {
   #free(group: Group, connection: MailConnection): void {
     const isWorn = connection.messages >= this.#options.maxMessages;
     // Otherwise the messages of one account could keep all connections for as long as there are any.
-    const waiter = isWorn || this.#accountsStarve() ? undefined : group.waiters[0];
-    if (waiter !== undefined) waiter.served(connection);
-    else if (isWorn || this.#closing || this.#othersWait() || this.#accountsStarve()) {
+    if (isWorn || this.#accountsStarve()) return this.#quit(connection);
+    const [waiter] = group.waiters;
+    // The connection of another account gives its place to the one whose turn it is.
+    if (waiter !== undefined && waiter.server.account !== group.all.get(connection)) {
       this.#quit(connection);
-    } else group.idle.push(connection);
+    } else if (waiter !== undefined) waiter.served(connection);
+    else if (this.#closing || this.#othersWait()) this.#quit(connection);
+    else group.idle.push(connection);
   }
 
   #quit(connection: MailConnection): void {
@@ -161,9 +165,7 @@ export class ConnectionPool {
     for (;;) {
       let next: Group | undefined;
       for (const group of this.#groups.values()) {
-        if (group.waiters.length === 0 || !this.#hasRoom(group, group.server.maxConnections)) {
-          continue;
-        }
+        if (group.waiters.length === 0 || !this.#hasRoom(group)) continue;
         if (next === undefined || group.all.size < next.all.size) next = group;
       }
       if (next === undefined) return;
@@ -171,7 +173,7 @@ export class ConnectionPool {
       // Among accounts with as many connections, the one that was served longest ago is the next.
       this.#groups.delete(next.key);
       this.#groups.set(next.key, next);
-      waiter.served(this.#connect(next, waiter.login));
+      waiter.served(this.#connect(next, waiter.server, waiter.login));
     }
   }
 
@@ -189,8 +191,8 @@ export class ConnectionPool {
   #othersWait(): boolean {
     if (this.#total < this.#options.maxConnections) return false;
     let wanted = 0;
-    for (const { waiters, all, server } of this.#groups.values()) {
-      wanted += Math.min(waiters.length, Math.max(server.maxConnections - all.size, 0));
+    for (const { waiters, all, limit } of this.#groups.values()) {
+      wanted += Math.min(waiters.length, Math.max(limit - all.size, 0));
     }
     return wanted > this.#quitting.size;
   }
@@ -204,11 +206,12 @@ export class ConnectionPool {
   }
 
   #groupOf(server: MailServer): Group {
-    const { hostname, port, tls, account } = server;
-    const key = JSON.stringify([hostname.toLowerCase(), port, tls, account]);
+    const { hostname, port, tls, account, limit: { connections: limit, shared } } = server;
+    const counted = shared === undefined ? { account } : { shared };
+    const key = JSON.stringify([hostname.toLowerCase(), port, tls, counted]);
     let group = this.#groups.get(key);
     if (group === undefined) {
-      this.#groups.set(key, group = { key, server, all: new Set(), idle: [], waiters: [] });
+      this.#groups.set(key, group = { key, limit, all: new Map(), idle: [], waiters: [] });
     }
     return group;
   }
@@ -220,4 +223,9 @@ export class ConnectionPool {
     // Another one may have its key by now.
     if (this.#groups.get(key) === group) this.#groups.delete(key);
   }
+}
+
+function takeIdle({ all, idle }: Group, account: string): MailConnection | undefined {
+  const index = idle.findLastIndex((connection) => all.get(connection) === account);
+  return index < 0 ? undefined : idle.splice(index, 1)[0];
 }

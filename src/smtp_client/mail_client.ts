@@ -39,8 +39,14 @@ export interface MailServer {
   readonly tls: TlsMode;
   /** Names the login. Must differ for different credentials, and contains no secret. */
   readonly account: string;
-  /** Connections to this server for this account at a time, at least one. */
-  readonly maxConnections: number;
+  readonly limit: ConnectionLimit;
+}
+
+export interface ConnectionLimit {
+  /** Connections to the server at a time, at least one. */
+  readonly connections: number;
+  /** Accounts with the same one share them, as those that send as one mailbox; left out, an account has its own. */
+  readonly shared?: string;
 }
 
 export type Login =

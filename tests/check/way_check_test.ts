@@ -135,7 +135,7 @@ describe("check of the ways out", () => {
         port: Number(new URL(await cloud.submissionUrl()).port),
         tls: "starttls",
         account: "a",
-        maxConnections: 1,
+        limit: { connections: 1 },
       },
       { type: "none" },
       { timeout: 2_000 },

@@ -66,7 +66,7 @@ describe("150 MB by SMTP", { skip: absent }, () => {
           port: servers.get(name)!.ports[leftOut]!,
           tls: "starttls",
           account: "",
-          maxConnections: 1,
+          limit: { connections: 1 },
         },
         { type: "none" },
         {

@@ -61,7 +61,7 @@ for (const { name, absent, start } of MAIL_SERVERS) {
         port,
         tls: "starttls",
         account: login.type,
-        maxConnections: 2,
+        limit: { connections: 2 },
         ...changes,
       };
       const result = await client.send(server, login, {
@@ -102,7 +102,7 @@ for (const { name, absent, start } of MAIL_SERVERS) {
             port,
             tls: "starttls",
             account: "",
-            maxConnections: 1,
+            limit: { connections: 1 },
           },
           { type: "none" },
           { timeout: 30_000 },

@@ -54,7 +54,7 @@ describe("a delivery by SMTP", () => {
       typeof server.sendings[0],
     ];
     assert(login.type === "token" && login.username === "ann@x.test");
-    assert.deepEqual([target.maxConnections, message.from], [3, "ann@x.test"]);
+    assert.deepEqual([target.limit.connections, message.from], [3, "ann@x.test"]);
     assert.equal(options.partlyRefused, "stop");
   });
 
@@ -247,6 +247,10 @@ describe("a delivery by SMTP", () => {
       await backend.deliver(mail, { authorization });
     }
     assert.equal(new Set(server.sendings.map(({ server: { account } }) => account)).size, 4);
+    // The two apps of one mailbox share what the server allows it.
+    const [own, others, ...rest] = server.sendings.map(({ server: { limit } }) => limit.shared);
+    assert.equal(own, others);
+    assert.equal(new Set([own, ...rest]).size, 3);
   });
 
   it("keeps apart the connections of different tokens for one app and mailbox", async () => {

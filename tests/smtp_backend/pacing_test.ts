@@ -177,7 +177,7 @@ describe("the pacer", () => {
     const gone = new AbortController();
     const states: boolean[] = [];
     const waiter = { signal: gone.signal, waiting: (is: boolean) => void states.push(is) };
-    const [ended, next] = [pacer.acquire("a", waiter), pacer.acquire("a")];
+    const [ended, next] = [pacer.acquire("a", { client: waiter }), pacer.acquire("a")];
     gone.abort();
     assert.deepEqual(await ended, { type: "ended" });
     assert.deepEqual(states, [true, false]);
@@ -197,6 +197,53 @@ describe("the pacer", () => {
     pacer.close();
     assert.equal((await another).type, "late");
     assert.equal((await pacer.acquire("a")).type, "late");
+  });
+});
+
+describe("one login of the relay for all accounts", () => {
+  const of = (clientId: string) => {
+    const mail = mailOf(`${clientId}@x.test`);
+    return { ...mail, account: { ...ACCOUNT, clientId } };
+  };
+  const smarthost = (server: FakeServer, clock: FakeClock) =>
+    exchangeBackend(server, clock, {
+      id: "smarthost",
+      login: { type: "none" },
+      service: { connections: 20, perMailbox: false, nullSender: true },
+    });
+
+  it("is never all taken by one of them", async () => {
+    const clock = new FakeClock();
+    const server = new FakeServer(clock, 1_000);
+    const backend = smarthost(server, clock);
+    const deliver = (account: string) =>
+      backend.deliver(of(account), { authorization: AUTHORIZATION });
+    const busy = Array.from({ length: 100 }, () => deliver("busy"));
+    await setImmediate();
+    assert.deepEqual([server.active, backend.load.waiting], [15, 85]);
+    const quiet = deliver("quiet");
+    await setImmediate();
+    assert.equal(server.active, 16);
+    await finish(clock, Promise.all([...busy, quiet]));
+    assert.equal(server.sendings.length, 101);
+    assert.equal(clock.alarms, 0);
+  });
+
+  it("is used by them in turns", async () => {
+    const clock = new FakeClock();
+    const server = new FakeServer(clock, 1_000);
+    const backend = smarthost(server, clock);
+    const order: string[] = [];
+    const deliver = async (account: string) => {
+      await backend.deliver(of(account), { authorization: AUTHORIZATION });
+      order.push(account);
+    };
+    const accounts = ["a", "b"].flatMap((account) => Array<string>(50).fill(account));
+    const all = Promise.all([...accounts, "quiet", "a", "quiet"].map(deliver));
+    await finish(clock, all);
+    // The first 20 were on their way; then each of the three accounts has its turn.
+    assert(order.lastIndexOf("quiet") < 20 + 6, order.join());
+    assert.equal(server.mostActive, 20);
   });
 });
 

@@ -15,7 +15,7 @@ export function server(port: number, changes: Partial<MailServer> = {}): MailSer
     port,
     tls: "loopback",
     account: "account",
-    maxConnections: 3,
+    limit: { connections: 3 },
     ...changes,
   };
 }

@@ -86,7 +86,8 @@ describe("a connection", () => {
       answer: (question) =>
         question === "RCPT" && refusals++ === 0 ? { say: "550 5.1.1 No such user\r\n" } : undefined,
     });
-    const results = [await send({ maxConnections: 1 }), await send({ maxConnections: 1 })];
+    const one = { limit: { connections: 1 } };
+    const results = [await send(one), await send(one)];
     assert.deepEqual(types(results), ["refused", "accepted"]);
     assert.deepEqual(arrived(), [1]);
     assert.ok(mail.connections[0]!.commands.includes("RSET"));
@@ -97,7 +98,7 @@ describe("a connection", () => {
     const { send, over } = await start({}, { maxConnections: 1 });
     const order: string[] = [];
     const one = async (account: string) => {
-      await send({ account, maxConnections: 1 });
+      await send({ account, limit: { connections: 1 } });
       order.push(account);
     };
     const busy = () => Array.from({ length: 10 }, () => one("busy"));
@@ -241,7 +242,7 @@ describe("messages at the same time", () => {
     const waits: boolean[] = [];
     const sending = Array.from(
       { length: 8 },
-      () => send({ maxConnections: 2 }, { waiting: (isWaiting) => waits.push(isWaiting) }),
+      () => send({ limit: { connections: 2 } }, { waiting: (isWaiting) => waits.push(isWaiting) }),
     );
     for (let left = 8; left > 0; left -= 2) {
       await mail.until(() => waiting.length === 2);
@@ -281,11 +282,11 @@ describe("messages at the same time", () => {
   it("give up waiting in time, or when they are told to, with nothing sent", async () => {
     const { options, waiting, release } = held();
     const { clock, mail, send, over, arrived } = await start(options);
-    const first = send({ maxConnections: 1 });
+    const first = send({ limit: { connections: 1 } });
     await mail.until(() => waiting.length === 1);
     const stop = new AbortController();
-    const impatient = send({ maxConnections: 1 }, { waitTimeout: 5000 });
-    const stopped = send({ maxConnections: 1 }, { signal: stop.signal });
+    const impatient = send({ limit: { connections: 1 } }, { waitTimeout: 5000 });
+    const stopped = send({ limit: { connections: 1 } }, { signal: stop.signal });
     stop.abort();
     clock.pass(5000);
     for (const [sending, code] of [[impatient, "BUSY"], [stopped, "ABORTED"]] as const) {
@@ -309,7 +310,7 @@ describe("messages at the same time", () => {
       answer: (question, _, { index }) =>
         question === "content" && index === 0 ? "close" : undefined,
     });
-    const results = await Promise.all([1, 2, 3].map(() => send({ maxConnections: 1 })));
+    const results = await Promise.all([1, 2, 3].map(() => send({ limit: { connections: 1 } })));
     assert.deepEqual(types(results), ["failed", "accepted", "accepted"]);
     assert.equal(mail.connections.length, 2);
     await over();
@@ -331,6 +332,30 @@ describe("messages at the same time", () => {
     release();
     assert.deepEqual(types(await Promise.all([third, fourth])), ["accepted", "accepted"]);
     assert.equal(mail.connections.length, 4);
+    await over();
+  });
+
+  it("share a limit that belongs to a mailbox, and never a connection", async () => {
+    // Two apps on one mailbox, or one app with a new token: Exchange counts the mailbox's connections.
+    const { mail, send, smtp, over, arrived } = await start();
+    let most = 0;
+    const one = async (account: string) => {
+      const limit = { connections: 3, shared: "ann" };
+      const { type } = await send({ account, limit }, {}, message({ from: `${account}@x.test` }));
+      most = Math.max(most, smtp.connections);
+      return type;
+    };
+    await Promise.all(["old", "old", "old"].map(one));
+    assert.equal(smtp.connections, 3);
+    const results = await Promise.all(["new", "new", "old", "new", "old", "new"].map(one));
+    assert.deepEqual(new Set(results), new Set(["accepted"]));
+    assert.equal(most, 3);
+    assert.equal(arrived().reduce((sum, count) => sum + count), 9);
+    for (const { commands } of mail.connections) {
+      assert.equal(new Set(commands.filter((line) => /^MAIL/.test(line))).size, 1);
+    }
+    await send({ account: "other", limit: { connections: 3, shared: "bea" } });
+    assert.equal(smtp.connections, 4);
     await over();
   });
 
