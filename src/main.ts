@@ -86,6 +86,7 @@ command("lookup", "read and edit the entries of the lookup, in LOOKUP_FILE or th
   .option("--stdin", "set-password: take the password from standard input instead of making one")
   .option("--next", "set-password: keep the present password valid beside the new one")
   .option("--promote", "set-password: end the present password; the one of --next takes its place")
+  .option("--service [unit]", "as root: use the settings of the installed service")
   .addHelpText(
     "after",
     "\nColumns: tenant_id, client_id, from_email, from_name, allowed_senders, disabled,\n" +
@@ -97,8 +98,7 @@ command("lookup", "read and edit the entries of the lookup, in LOOKUP_FILE or th
       "    from_email=printer@example.com credential=certificate\n" +
       "  smtp-oauth-relay lookup set-password printer\n\n" +
       "The settings come from the environment or --env-file: LOOKUP_FILE, or AZURE_TABLES_URL.\n" +
-      "For the service, add --env-file /etc/smtp-oauth-relay/environment, which then has to\n" +
-      "contain one of them.\n\n" +
+      "As root, --service takes those of the installed service.\n\n" +
       "Exit status: 0 if done; 1 if an entry does not exist or its place cannot be read\n" +
       "or written; 2 if the command line is wrong; 78 if a setting is wrong.",
   )
@@ -237,7 +237,10 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 // No top-level await: the executable's bytecode is made from a module without one.
 const args = withCommand(process.argv.slice(2));
 program.parseAsync(args, { from: "user" }).catch(async (error) => {
-  process.exitCode = await statusOf(error);
+  const status = await statusOf(error);
+  process.exitCode = status;
+  // What a start has opened before it failed must not keep the process running.
+  process.stderr.write("", () => process.exit(status));
 });
 
 async function statusOf(error: unknown): Promise<number> {

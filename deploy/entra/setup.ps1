@@ -495,7 +495,7 @@ if ($app) {
         "CLIENT_KEY_FILEPATH=$(if ($keyPath) { $keyPath } else { '(the file of its key)' })"
       }
       if ($identity) { "MANAGED_IDENTITY_CLIENT_ID=$($identity.appId)" }
-      'LOOKUP_FILE=lookup.json'
+      'LOOKUP_FILE=/var/lib/smtp-oauth-relay/lookup.json'
     )
     $result['Commands'] = @(
       foreach ($address in @(if ($AllMailboxes) { 'scanner@example.com' } else { $Mailbox })) {

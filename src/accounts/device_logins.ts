@@ -130,7 +130,7 @@ export function tokenRefusal(found: EntryResult): LoginFailure | undefined {
 export function madeForDevice(entry: Entry | undefined): LoginFailure {
   const why = entry === undefined
     ? "whose username is the id of its entry"
-    : `and entry ${JSON.stringify(entry.id)} of the lookup table has no password_hash`;
+    : `and entry ${JSON.stringify(entry.id)} of the lookup has no password_hash`;
   return refused(
     `the password has the form of a device's own, ${why}: Entra ID is not shown it`,
     {

@@ -5,9 +5,12 @@ import type { Row } from "../accounts/entry.ts";
 import { isTrouble, type TableTrouble } from "../accounts/entry_source.ts";
 import type { EntryRules } from "../accounts/entry_state.ts";
 import type { Change } from "../accounts/lookup_table.ts";
-import { environment, settingsAmong } from "../settings/environment.ts";
+import { settingsIn } from "../settings/environment.ts";
+import type { Environment } from "../settings/setting.ts";
 import { CommandError, EXIT } from "../exit.ts";
+import { commandVariables } from "./command_variables.ts";
 import {
+  type Action,
   actionOf,
   type Changes,
   changesFor,
@@ -17,7 +20,12 @@ import {
   newIdProblem,
 } from "./lookup_arguments.ts";
 import { entryJson, stateOf, textIn } from "./lookup_output.ts";
-import { type PasswordOptions, passwordOptions, setPassword } from "./lookup_password.ts";
+import {
+  type PasswordOptions,
+  passwordOptions,
+  setPassword,
+  type Wanted,
+} from "./lookup_password.ts";
 import { type OpenStore, openStore } from "./lookup_store.ts";
 import { agreed, printableText, shown, Table } from "./printed.ts";
 
@@ -28,7 +36,26 @@ export interface LookupOptions extends PasswordOptions {
   readonly json?: boolean;
   /** Deletes without asking. */
   readonly yes?: boolean;
+  /** The unit whose settings count; true for the usual one. */
+  readonly service?: string | true;
 }
+
+const SETTINGS_READ = [
+  "LOOKUP_FILE",
+  "AZURE_TABLES_URL",
+  "AZURE_TABLES_PARTITION_KEY",
+  "AZURE_TABLES_CONNECTION_STRING",
+  "AZURE_CLIENT_SECRET",
+  "AZURE_CLOUD",
+  "AZURE_AUTHORITY_HOST",
+  "GRAPH_ENDPOINT",
+  "EXTRA_CA_CERTS_FILEPATH",
+  "HTTPS_PROXY",
+  "NO_PROXY",
+  "USERNAME_DELIMITER",
+  "ALLOWED_SENDERS",
+  "AZURE_TABLES_FORCE_USAGE",
+] as const;
 
 /** What each action needs. */
 interface Context extends OpenStore {
@@ -51,25 +78,30 @@ export async function lookup(
   }
   const wanted = passwordOptions(action, options);
   if (id !== undefined && action !== "set") checkId(id);
-  const settings = settingsAmong([
-    "LOOKUP_FILE",
-    "AZURE_TABLES_URL",
-    "AZURE_TABLES_PARTITION_KEY",
-    "AZURE_TABLES_CONNECTION_STRING",
-    "AZURE_CLIENT_SECRET",
-    "AZURE_CLOUD",
-    "AZURE_AUTHORITY_HOST",
-    "GRAPH_ENDPOINT",
-    "EXTRA_CA_CERTS_FILEPATH",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "USERNAME_DELIMITER",
-    "ALLOWED_SENDERS",
-    "AZURE_TABLES_FORCE_USAGE",
-  ], envFile);
-  const { USERNAME_DELIMITER: delimiter, ALLOWED_SENDERS: allowedSenders } = settings;
   const changes = action === "set" ? changesFor(id!, assignments) : {};
-  const opened = await openStore(settings, environment(envFile));
+  const { variables, close } = commandVariables(options.service, envFile);
+  try {
+    return await act({ action, id, changes, wanted }, options, variables);
+  } finally {
+    close();
+  }
+}
+
+interface Task {
+  readonly action: Action;
+  readonly id: string | undefined;
+  readonly changes: Changes;
+  readonly wanted: Wanted;
+}
+
+async function act(
+  { action, id, changes, wanted }: Task,
+  options: LookupOptions,
+  variables: Environment,
+): Promise<string> {
+  const settings = settingsIn(SETTINGS_READ, variables);
+  const { USERNAME_DELIMITER: delimiter, ALLOWED_SENDERS: allowedSenders } = settings;
+  const opened = await openStore(settings, variables);
   try {
     const rules = { delimiter, allowedSenders, forced: settings.AZURE_TABLES_FORCE_USAGE };
     const context: Context = { ...opened, rules, options };

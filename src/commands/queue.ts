@@ -2,16 +2,16 @@
 
 import { resolve } from "node:path";
 import process from "node:process";
-import { serviceToCheck } from "../check/installed_service.ts";
 import { CommandError, EXIT } from "../exit.ts";
 import { QueueInspection } from "../queue/inspection.ts";
 import { Sealer } from "../queue/sealing.ts";
 import { StoreError } from "../queue/store.ts";
 import { openQueueAdministration } from "../relay/open_queue.ts";
-import { environment, settingsIn } from "../settings/environment.ts";
+import { settingsIn } from "../settings/environment.ts";
 import { misspelled } from "../settings/load.ts";
 import { queueAccessProblems } from "../settings/queue_settings.ts";
 import type { Environment } from "../settings/setting.ts";
+import { commandVariables } from "./command_variables.ts";
 import { outgoingHttp } from "./outgoing.ts";
 import { agreed } from "./printed.ts";
 import { act } from "./queue_actions.ts";
@@ -25,14 +25,7 @@ export async function queue(
 ): Promise<void> {
   const command = readCommand(words, withAbsoluteOutput(options));
   checkTerminal(command, options);
-  if (options.service !== undefined && envFile !== undefined) {
-    throw new CommandError(EXIT.usage, [
-      "--service reads what its unit names: leave --env-file out",
-    ]);
-  }
-  const { variables, close } = options.service === undefined
-    ? { variables: environment(envFile), close() {} }
-    : serviceVariables(options.service);
+  const { variables, close } = commandVariables(options.service, envFile);
   try {
     await actWith(variables, command, options);
   } catch (error) {
@@ -62,18 +55,6 @@ function checkTerminal(command: QueueCommand, { yes }: QueueOptions): void {
       "or --output - for here",
     ]);
   }
-}
-
-/** The environment of an installed service, with its credentials. */
-function serviceVariables(
-  unit: string | true,
-): { readonly variables: Environment; close(): void } {
-  const service = serviceToCheck(unit);
-  for (const { level, what } of service.findings) {
-    if (service.stopped) throw new CommandError(EXIT.failure, [what]);
-    if (level !== "ok") process.stderr.write(`smtp-oauth-relay: ${what}\n`);
-  }
-  return service;
 }
 
 async function actWith(

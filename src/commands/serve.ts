@@ -49,7 +49,7 @@ async function serveWith(
   })();
   // Registered first: an early SIGHUP must not end the program.
   onHangup(() => {
-    log.info("Checking for a new certificate", { signal: "SIGHUP" });
+    log.info("Reading certificates and LOOKUP_FILE again", { signal: "SIGHUP" });
     starting.then(({ relay }) => manager.reloading(() => relay.reload()), () => {});
   });
   const { relay, http, page } = await starting;

@@ -29,6 +29,9 @@ export async function openLookupFile(
     return await LookupFile.open({ path, report, explain: fileErrorText });
   } catch (error) {
     if (!(error instanceof LookupFileError)) throw error;
-    throw new CommandError(EXIT.config, [`LOOKUP_FILE ${quoted(path)}: ${error.message}`]);
+    const remedy = error.message.endsWith("(ENOENT)")
+      ? ". Create it with: smtp-oauth-relay lookup set; {} is a file without entries"
+      : "";
+    throw new CommandError(EXIT.config, [`LOOKUP_FILE ${quoted(path)}: ${error.message}${remedy}`]);
   }
 }

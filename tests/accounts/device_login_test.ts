@@ -397,7 +397,7 @@ describe("a device's login", () => {
       asked.entra.length = 0;
       for (
         const [username, why] of [
-          ["scanner@lookup", /and entry "scanner" of the lookup table has no password_hash/],
+          ["scanner@lookup", /and entry "scanner" of the lookup has no password_hash/],
           [USERNAME, /whose username is the id of its entry/],
         ] as const
       ) {

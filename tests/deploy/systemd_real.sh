@@ -284,7 +284,7 @@ certificate again
 inside systemctl reload "$service" || fail "reload"
 until_ok "a reload does not take a renewed certificate" serves "$(serial)"
 until_ok "it does not come back from a reload" is ActiveState active
-until_ok "the reload is not logged" logged "Checking for a new certificate"
+until_ok "the reload is not logged" logged "Reading certificates and LOOKUP_FILE again"
 is MainPID "$main" || fail "a reload restarts it"
 
 # Frozen: the watchdog notices, and it is started again.

@@ -249,7 +249,7 @@ for (const program of PROGRAMS) {
         program,
         environment({ TLS_SOURCE: "off", REQUIRE_TLS: "false", SMTPS_LISTEN: "" }),
       );
-      await hangup(relay, /INFO Checking for a new certificate/);
+      await hangup(relay, /INFO Reading certificates and LOOKUP_FILE again/);
       const client = new SmtpClient(relay.smtp);
       assert.match(await client.login(USERNAME, SECRET), /^235 /);
       client.destroy();

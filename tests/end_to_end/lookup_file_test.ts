@@ -61,6 +61,25 @@ for (const program of PROGRAMS) {
     const content = () => readFileSync(path, "utf8");
     const entries = () => JSON.parse(content()) as Record<string, Record<string, unknown>>;
 
+    it("takes its settings from a service's unit with --service", async () => {
+      await lookup(["set", "scanner", ...IDS]);
+      const unit = join(directory, "relay.service");
+      writeFileSync(join(directory, "environment"), "LOOKUP_FILE=lookup.json\n");
+      writeFileSync(
+        unit,
+        `[Service]\nExecStart=/bin/true serve\nWorkingDirectory=${directory}\n` +
+          `EnvironmentFile=${directory}/environment\n`,
+      );
+      const { status, stdout, stderr } = await lookup(["list", "--service", unit], {
+        LOOKUP_FILE: "/none",
+      });
+      assert.equal(status, 0, stderr);
+      assert.match(stdout, /^scanner /m);
+      const both = await lookup(["list", "--service", unit, "--env-file", "x"]);
+      assert.deepEqual([both.status, both.stdout], [2, ""]);
+      assert.match(both.stderr, /leave --env-file out/);
+    });
+
     it("makes the file, and makes, shows, changes and deletes entries", async () => {
       const none = await lookup(["list"]);
       assert.deepEqual([none.status, none.stdout], [1, ""]);
@@ -368,7 +387,7 @@ for (const program of PROGRAMS) {
 
     it("does not start with a file that it cannot use, and says what is wrong and where", async () => {
       const cases: readonly [content: string | undefined, line: RegExp][] = [
-        [undefined, /: there is no such file or directory \(ENOENT\)\n$/],
+        [undefined, /: there is no such file or directory \(ENOENT\)\. Create it with: /],
         [
           '{\n "a": {},\n "a": {}\n}',
           /: line 3, column 2: the id "a" is there twice: remove one\n$/,

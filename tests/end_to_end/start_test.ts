@@ -271,6 +271,18 @@ for (const program of PROGRAMS) {
       });
     }
 
+    for (const command of ["serve", "sandbox"]) {
+      it(`exits with 78, and says what to do, when ${command} finds no LOOKUP_FILE`, async () => {
+        const absent = join(directory, "absent.json");
+        const result = await ends([command], { ...PLAIN, ...FREE, LOOKUP_FILE: absent });
+        assert.equal(result.status, EX_CONFIG);
+        assert.match(
+          result.stderr,
+          /LOOKUP_FILE ".*": there is no such file .* lookup set; \{\} is a/,
+        );
+      });
+    }
+
     it("starts without HTTP, and warns, when the default HTTP port is in use", async () => {
       const taken = await takeDefaultPort();
       const running = run(program, ["serve"], { ...PLAIN, SMTP_LISTEN: "127.0.0.1:0" });
