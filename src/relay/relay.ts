@@ -1,20 +1,15 @@
 // Builds a relay from its settings, starts it and stops it, for `serve` and `sandbox`. The file to
 // read first.
 
-import { SMTP_SERVICES } from "../backend_name.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
-import type { TableState } from "../accounts/lookup_cache.ts";
-import { shownUsername } from "../accounts/shown_username.ts";
 import type { LookupFile } from "../accounts/lookup_file.ts";
-import type { LookupTable } from "../accounts/lookup_table.ts";
 import type { CertificateManager } from "../certificates/certificate_manager.ts";
 import type { CertificateSource } from "../certificates/source.ts";
 import { type Clock, realClock } from "../clock.ts";
 import type { TokenSource } from "../entra/tokens.ts";
-import { CommandError, EXIT } from "../exit.ts";
 import type { HttpClient } from "../http/client.ts";
-import type { HttpService, PartState } from "../observe/http.ts";
-import type { LevelLog, Log } from "../observe/log.ts";
+import type { HttpService } from "../observe/http.ts";
+import type { LevelLog } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics.ts";
 import type { Notify, RelayEvent } from "../observe/relay_event.ts";
 import { currentRuntime } from "../runtime/current.ts";
@@ -24,7 +19,6 @@ import { formatListenAddress } from "../settings/listen_address.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { SessionObserver } from "../smtp/observer.ts";
 import type { LiveCertificate } from "../status/live_state.ts";
-import type { ServiceState } from "../status/services.ts";
 import type { Status } from "../status/status.ts";
 import type { Client, SubmissionService } from "../submission/submission_service.ts";
 import { type HandedOverSockets, NO_SOCKETS } from "../systemd/sockets.ts";
@@ -34,11 +28,10 @@ import { openLookupFile } from "./open_lookup_file.ts";
 import { openTable } from "./open_lookup_table.ts";
 import { openOutside } from "./outside.ts";
 import { measureProcess } from "./process_metrics.ts";
+import { lookupParts, serviceParts } from "./readiness.ts";
 import { listenSmtp, memoryFor, type SmtpAddresses, smtpServer } from "./smtp.ts";
+import { probeEntries, warnOfTrusted, warnOfUnsetCredentials } from "./start_warnings.ts";
 import { buildSubmissions, type Submissions } from "./submission.ts";
-
-/** Milliseconds for the lookup table to answer at the start. */
-const TABLE_TIMEOUT = 20_000;
 
 export interface RelayParts {
   readonly settings: Settings;
@@ -134,6 +127,7 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   warnOfTrusted(settings, log);
   const file = await openLookupFile(settings, notify);
   opened.add(() => file?.close());
+  warnOfUnsetCredentials(file, own.credentials, log);
   const table = await openTable(settings, client);
   const queue = settings.DELIVERY_MODE === "direct"
     ? undefined
@@ -195,12 +189,9 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
     smtp: { ready: !stopping, connections: server.connections, listening },
     tls: tls?.state ?? { ready: true, source: "off" },
     ...(own.certificate === undefined ? {} : { client_certificate: own.certificate.state }),
-    ...(file === undefined ? {} : { lookup: filePart(file) }),
-    ...(table === undefined ? {} : { table: tablePart(built.lookupState()) }),
+    ...lookupParts({ file, table: built.lookupState(), hasTable: table !== undefined }),
     ...(queue === undefined ? {} : { queue: queue.state() }),
-    ...servicePart("entra", status?.services.state("Entra ID")),
-    ...servicePart("graph", status?.services.state("Graph")),
-    ...smtpParts(status),
+    ...serviceParts(status),
   });
   http?.reportReadiness(readiness);
   if (status !== undefined) {
@@ -284,91 +275,10 @@ function measureFile(metrics: Metrics, file: LookupFile | undefined): void {
   });
 }
 
-/** The relay stays ready while a new LOOKUP_FILE cannot be used: the entries from before are. */
-function filePart({ state: { entries, loadedAt, failed } }: LookupFile): PartState {
-  return {
-    ready: true,
-    entries,
-    loaded: new Date(loadedAt).toISOString(),
-    ...(failed === undefined
-      ? { usable: true }
-      : { usable: false, since: new Date(failed.at).toISOString(), detail: failed.reason }),
-  };
-}
-
-/**
- * The relay stays ready while the table does not answer: entries that were read are still used,
- * logins without an entry need no table, and a restart would only forget the entries.
- */
-function tablePart(state: TableState | undefined): PartState {
-  if (state === undefined || state === "not asked") return { ready: true };
-  if (state === "answers") return { ready: true, answers: true };
-  return { ready: true, answers: false, code: state.code };
-}
-
-/**
- * A service that does not answer is no reason against readiness either: a restart would not help, and
- * mail that cannot be sent now is deferred or queued.
- */
-function servicePart(
-  name: string,
-  state: Readonly<ServiceState> | undefined,
-): Readonly<Record<string, PartState>> {
-  if (state?.silentSince !== undefined) {
-    const since = new Date(state.silentSince).toISOString();
-    return { [name]: { ready: true, answers: false, since, code: state.failed?.code } };
-  }
-  return state?.succeeded === undefined ? {} : { [name]: { ready: true, answers: true } };
-}
-
-/** The back ends that are reached by SMTP. */
-function smtpParts(status: Status | undefined): Readonly<Record<string, PartState>> {
-  const parts = Object.entries(SMTP_SERVICES).map(([name, service]) =>
-    servicePart(name, status?.services.state(service))
-  );
-  return Object.assign({}, ...parts);
-}
-
 function liveCertificate(
   certificate: Pick<CertificateManager, "state" | "readAt"> | undefined,
 ): LiveCertificate | undefined {
   if (certificate === undefined) return undefined;
   const { state: { source, expires }, readAt } = certificate;
   return { source, expires: Date.parse(expires), readAt };
-}
-
-/**
- * For AZURE_TABLES_FORCE_USAGE: every login needs an entry.
- *
- * @throws CommandError if the table does not answer: no login could succeed
- */
-async function probeEntries(
-  file: LookupFile | undefined,
-  table: LookupTable | undefined,
-  log: Log,
-): Promise<void> {
-  const result = await table?.probe(TABLE_TIMEOUT);
-  if (result !== undefined && "type" in result) {
-    throw new CommandError(EXIT.unavailable, [
-      `AZURE_TABLES_FORCE_USAGE needs the lookup table: ${result.code}: ${result.detail} ` +
-      `(the table is ${table!.address})`,
-    ]);
-  }
-  if (result?.empty === false || (file?.state.entries ?? 0) > 0) return;
-  const places = file === undefined
-    ? "The lookup table has no entry"
-    : result === undefined
-    ? "LOOKUP_FILE has no entry"
-    : "LOOKUP_FILE and the lookup table have no entry";
-  log.warning(`${places}, and AZURE_TABLES_FORCE_USAGE is set: all logins fail`);
-}
-
-/** Warns at each start that some clients may send without a login. */
-function warnOfTrusted(settings: Settings, log: Log): void {
-  const { TRUSTED_NETWORKS: networks, TRUSTED_USERNAME: username = "" } = settings;
-  if (networks === undefined) return;
-  log.warning("Clients in TRUSTED_NETWORKS send without a login, as TRUSTED_USERNAME", {
-    networks: String(networks),
-    username: shownUsername(username, settings.USERNAME_DELIMITER),
-  });
 }
