@@ -26,7 +26,9 @@ export interface WorkerLimits {
 }
 
 /** Messages at once, of all mailboxes, … */
-const MAX_ACTIVE = 32;
+const MAX_ACTIVE = 40;
+/** … of all mailboxes of one account: the service may be slow for it alone, … */
+const MAX_OF_ACCOUNT = 32;
 /** … and of those in trouble, whose tries may take long. */
 const MAX_FAILING = 8;
 /** Of so many takes, one is for the oldest messages of all, those in trouble among them. */
@@ -44,7 +46,9 @@ export class QueueWorker {
   readonly #trouble: Trouble;
   readonly #memory: MemoryShare;
   /** Messages that are being tried, by mailbox. */
-  readonly #active = new Map<string, number>();
+  readonly #active = new Counts();
+  /** The same by account. */
+  readonly #activeOf = new Counts();
   readonly #tries = new Set<Promise<void>>();
   readonly #stop = new AbortController();
   #loop: Promise<void> | undefined;
@@ -100,7 +104,8 @@ export class QueueWorker {
 
   async #take(): Promise<readonly TakenMessage[]> {
     const { store } = this.#options;
-    const free = this.#free();
+    const busyAccounts = this.#busyAccounts();
+    const free = this.#free(busyAccounts);
     if (free <= 0) return [];
     const { failing, isOutage } = this.#trouble;
     const busy = this.#busy();
@@ -110,9 +115,10 @@ export class QueueWorker {
       // Those in trouble come after all others, but have turns too while there is no end of others.
       const isTurn = !isOutage && left > 0 && ++this.#takes % FAILING_TURN === 0;
       if (failing.size > 0 && !isTurn) {
-        taken = await store.take(free, new Set([...busy, ...failing.keys()]));
+        const unwanted = new Set([...busy, ...failing.keys()]);
+        taken = await store.take(free, unwanted, busyAccounts);
       }
-      if (taken.length === 0 && left > 0) taken = await store.take(left, busy);
+      if (taken.length === 0 && left > 0) taken = await store.take(left, busy, busyAccounts);
       this.#report(undefined);
       return taken;
     } catch (error) {
@@ -121,30 +127,45 @@ export class QueueWorker {
     }
   }
 
-  /** How many more messages may be tried now. */
-  #free(): number {
+  /** How many more messages may be tried now, all of one account if it comes so. */
+  #free(busyAccounts: ReadonlySet<string>): number {
     const { wait, isOutage } = this.#trouble;
     if (wait > 0) return 0;
-    return (isOutage ? 1 : MAX_ACTIVE) - this.#tries.size;
+    if (isOutage) return 1 - this.#tries.size;
+    let most = 0;
+    for (const [account, count] of this.#activeOf.entries()) {
+      if (!busyAccounts.has(account)) most = Math.max(most, count);
+    }
+    return Math.min(MAX_ACTIVE - this.#tries.size, MAX_OF_ACCOUNT - most);
+  }
+
+  #busyAccounts(): Set<string> {
+    const busy = new Set<string>();
+    for (const [account, count] of this.#activeOf.entries()) {
+      if (count >= MAX_OF_ACCOUNT) busy.add(account);
+    }
+    return busy;
   }
 
   #freeForFailing(): number {
     const { failing } = this.#trouble;
     let active = 0;
-    for (const [mailbox, count] of this.#active) if (failing.has(mailbox)) active += count;
+    for (const [mailbox, count] of this.#active.entries()) {
+      if (failing.has(mailbox)) active += count;
+    }
     return MAX_FAILING - active;
   }
 
   /** The mailboxes of which no more messages may be tried now. */
   #busy(): Set<string> {
     const busy = new Set<string>();
-    for (const mailbox of this.#active.keys()) if (this.#isBusy(mailbox)) busy.add(mailbox);
+    for (const [mailbox] of this.#active.entries()) if (this.#isBusy(mailbox)) busy.add(mailbox);
     return busy;
   }
 
   #isBusy(mailbox: string): boolean {
     const most = this.#trouble.failing.has(mailbox) ? 1 : this.#options.limits.mailbox;
-    return (this.#active.get(mailbox) ?? 0) >= most;
+    return this.#active.of(mailbox) >= most;
   }
 
   /** Whether no message of the mailbox would be taken now. The end of its tries, or a poll, comes later. */
@@ -169,14 +190,14 @@ export class QueueWorker {
   #begin(message: TakenMessage): void {
     const { mailbox, account } = message.stored;
     this.#trouble.tried(account);
-    this.#active.set(mailbox, (this.#active.get(mailbox) ?? 0) + 1);
+    this.#active.add(mailbox);
+    this.#activeOf.add(account);
     const run = this.#try(message).catch((error: unknown) => {
       this.#options.notify({ type: "fault", error });
     }).finally(() => {
       this.#tries.delete(run);
-      const count = this.#active.get(mailbox)! - 1;
-      if (count === 0) this.#active.delete(mailbox);
-      else this.#active.set(mailbox, count);
+      this.#active.remove(mailbox);
+      this.#activeOf.remove(account);
       this.wake();
     });
     this.#tries.add(run);
@@ -266,5 +287,28 @@ export class QueueWorker {
     if (!(error instanceof StoreError)) return notify({ type: "fault", error });
     this.#storeFails = true;
     notify({ type: "queueFailed", code: error.code, detail: error.message });
+  }
+}
+
+/** How many there are of each; those with none take no memory. */
+class Counts {
+  readonly #counts = new Map<string, number>();
+
+  of(key: string): number {
+    return this.#counts.get(key) ?? 0;
+  }
+
+  entries(): Iterable<readonly [string, number]> {
+    return this.#counts;
+  }
+
+  add(key: string): void {
+    this.#counts.set(key, this.of(key) + 1);
+  }
+
+  remove(key: string): void {
+    const count = this.of(key) - 1;
+    if (count === 0) this.#counts.delete(key);
+    else this.#counts.set(key, count);
   }
 }

@@ -23,9 +23,14 @@ export interface QueueStore extends QueueUsage {
    *
    * @param limit how many at most
    * @param busy mailboxes whose messages are not wanted now
+   * @param busyAccounts accounts likewise, as far as the store knows; left out for none
    * @throws StoreError
    */
-  take(limit: number, busy: ReadonlySet<string>): Promise<readonly TakenMessage[]>;
+  take(
+    limit: number,
+    busy: ReadonlySet<string>,
+    busyAccounts?: ReadonlySet<string>,
+  ): Promise<readonly TakenMessage[]>;
   readonly notes: Notes;
   /** Ends once everything under way is stored. Messages that are taken stay as they are. */
   close(): Promise<void>;

@@ -7,6 +7,7 @@ import { FakeClock } from "../support/fake_clock.ts";
 import { MemoryQueue } from "../support/memory_queue.ts";
 import { until } from "../support/until.ts";
 import { AMBIGUOUS, HOUR, later, MINUTE, UNREACHABLE, World } from "./queue_world.ts";
+import { ACCOUNT } from "../support/submissions.ts";
 
 /** Answers that are given when the test says so. */
 function gate(world: World) {
@@ -163,6 +164,27 @@ describe("the queue's worker", () => {
     gated.openAll();
     await world.passUntil(() => world.sent.length === 80);
     assert.equal(world.most, 32);
+  });
+
+  it("keeps places for other accounts, however many mailboxes of one are slow", async () => {
+    const world = new World();
+    const gated = gate(world);
+    for (let i = 0; i < 60; i++) await world.add({ from: `m${i}@x.test` });
+    await world.run();
+    assert.equal(gated.waiting.length, 32);
+    const account = { ...ACCOUNT, clientId: "33333333-3333-3333-3333-333333333333" };
+    const others: string[] = [];
+    for (let i = 0; i < 10; i++) others.push(await world.add({ from: `o${i}@x.test`, account }));
+    await world.settle();
+    assert.deepEqual(gated.waiting.slice(32), others.slice(0, 8));
+    await gated.open(others[0]!, others[1]!);
+    assert.deepEqual(gated.waiting.slice(32), others.slice(2, 10));
+    // The account's own next ones follow as its places become free.
+    await gated.open(...gated.waiting.slice(0, 5));
+    assert.equal(gated.waiting.length, 40);
+    gated.openAll();
+    await world.passUntil(() => world.sent.length === 70);
+    assert.equal(world.most, 40);
   });
 
   it("gives a mailbox its turn that has failed, however much other mail there is", async () => {

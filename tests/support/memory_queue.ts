@@ -85,7 +85,11 @@ export class MemoryQueue implements QueueStore {
     this.log.push(`add ${message.id}`);
   }
 
-  async take(limit: number, busy: ReadonlySet<string>): Promise<readonly TakenMessage[]> {
+  async take(
+    limit: number,
+    busy: ReadonlySet<string>,
+    busyAccounts: ReadonlySet<string> = new Set(),
+  ): Promise<readonly TakenMessage[]> {
     this.takes++;
     await this.before("take", "");
     const now = this.#clock.date();
@@ -97,10 +101,12 @@ export class MemoryQueue implements QueueStore {
     const taken: TakenMessage[] = [];
     for (const kept of this.#kept.values()) {
       if (taken.length >= limit) break;
-      const { stored: { state, due, mailbox, connection, id }, owner } = kept;
+      const { stored, owner } = kept;
+      const { state, due, mailbox, connection, id } = stored;
       const isReady = state === "sending" || state === "queued" && due <= now;
       if (owner !== undefined || !isReady || (this.#pauses.get(mailbox) ?? 0) > now) continue;
       if (mailboxes.has(mailbox) || connections.has(connection)) continue;
+      if (busyAccounts.has(stored.account)) continue;
       mailboxes.add(mailbox);
       connections.add(connection);
       taken.push(this.#taken(id, kept));

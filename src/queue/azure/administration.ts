@@ -169,9 +169,9 @@ export class AzureAdministration implements QueueAdministration {
     const due = this.#clock.date();
     // Not just the next number: of a request without a response, a pointer may be left.
     const generation = Math.max(due, entry.generation + 1);
-    const { id, receivedAt, mailbox, connection, attempts, code, note } = entry;
+    const { id, receivedAt, mailbox, account, connection, attempts, code, note } = entry;
     const progress = { state: "queued" as const, due, attempts, code, note };
-    const key = { id, receivedAt, mailbox, connection };
+    const key = { id, receivedAt, mailbox, account, connection };
     const text = { ...key, ...progress, generation, received: 0 };
     const handle = await this.#pointers.add(text, UNFINISHED);
     const changed: BlobEntry = { ...entry, ...progress, generation, pause: 0, changing: 0 };

@@ -109,8 +109,12 @@ export class AzureStore implements QueueStore {
     return this.#track(this.#add(message));
   }
 
-  take(limit: number, busy: ReadonlySet<string>): Promise<readonly TakenMessage[]> {
-    const taken = this.#taking.then(() => this.#take(limit, busy));
+  take(
+    limit: number,
+    busy: ReadonlySet<string>,
+    busyAccounts: ReadonlySet<string> = new Set(),
+  ): Promise<readonly TakenMessage[]> {
+    const taken = this.#taking.then(() => this.#take(limit, busy, busyAccounts));
     this.#taking = taken.catch(() => {});
     return taken;
   }
@@ -146,7 +150,7 @@ export class AzureStore implements QueueStore {
     if (this.#closed) throw new StoreError("CLOSED", "the queue is closed");
     const { record } = message;
     const facts = factsOf(message);
-    const { id, receivedAt, mailbox, connection } = facts;
+    const { id, receivedAt, mailbox, account, connection } = facts;
     const progress = {
       state: "queued" as const,
       due: receivedAt,
@@ -155,7 +159,7 @@ export class AzureStore implements QueueStore {
       note: new Uint8Array(),
     };
     const name = blobName(message);
-    const key = { id, receivedAt, mailbox, connection };
+    const key = { id, receivedAt, mailbox, account, connection };
     const text: PointerText = { ...key, ...progress, generation: 0, received: 0 };
     const entry: BlobEntry = {
       ...facts,
@@ -214,10 +218,15 @@ export class AzureStore implements QueueStore {
     }
   }
 
-  async #take(limit: number, busy: ReadonlySet<string>): Promise<readonly TakenMessage[]> {
+  async #take(
+    limit: number,
+    busy: ReadonlySet<string>,
+    busyAccounts: ReadonlySet<string>,
+  ): Promise<readonly TakenMessage[]> {
     if (this.#closed || limit < 1) return [];
     const { mailboxes, taken: before } = this.#shared;
-    const selects = mailboxes.selector(busy, [...before].map(({ stored }) => stored));
+    const taking = [...before].map(({ stored }) => stored);
+    const selects = mailboxes.selector(busy, busyAccounts, taking);
     const share = this.#backlog ? Math.floor((limit + this.#turn++ % 2) / 2) : limit;
     const taken = await this.#waitingOnes(share, selects);
     const room = limit - taken.length;

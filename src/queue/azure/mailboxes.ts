@@ -10,7 +10,9 @@ const MAX_PAUSES = 10_000;
 /** Pointers that are remembered, to be made visible early; others become visible when they are due. */
 const MAX_HIDDEN = 5000;
 
-export type Selector = (message: Pick<MessageFacts, "mailbox" | "connection">) => boolean;
+export type Selector = (
+  message: Pick<MessageFacts, "mailbox" | "connection"> & Partial<Pick<MessageFacts, "account">>,
+) => boolean;
 
 /** A pointer that this relay has hidden until later. It may belong to another relay by now. */
 export interface HiddenPointer {
@@ -57,16 +59,19 @@ export class Mailboxes {
    * keep their order.
    *
    * @param busy mailboxes whose messages are not wanted now
+   * @param busyAccounts accounts likewise
    * @param taken messages that are taken already
    */
   selector(
     busy: ReadonlySet<string>,
+    busyAccounts: ReadonlySet<string>,
     taken: Iterable<Pick<MessageFacts, "connection">>,
   ): Selector {
     const mailboxes = new Set<string>();
     const connections = new Set<string>();
     for (const { connection } of taken) connections.add(connection);
-    return ({ mailbox, connection }) => {
+    return ({ mailbox, connection, account = "" }) => {
+      if (busyAccounts.has(account)) return false;
       if (busy.has(mailbox) || mailboxes.has(mailbox) || connections.has(connection)) return false;
       if (this.pausedUntil(mailbox) > 0) return false;
       mailboxes.add(mailbox);

@@ -11,6 +11,8 @@ import { asciiCode, MAX_NOTE, noteOf, noteText } from "./message_blob.ts";
 
 export interface PointerText
   extends Pick<MessageFacts, "id" | "receivedAt" | "mailbox" | "connection">, MessageProgress {
+  /** Left out by versions before this one. */
+  readonly account?: string;
   readonly state: Extract<MessageState, "queued" | "sending">;
   /** The blob's, when the pointer was made. */
   readonly generation: number;
@@ -47,17 +49,24 @@ export function parsePointer(text: string): PointerText | undefined {
   }
   if (value === null || typeof value !== "object" || value.v !== VERSION) return undefined;
   const { id, receivedAt, mailbox, connection, state, due, attempts, code, note } = value;
-  const { generation, received } = value;
+  const { generation, received, account } = value;
   const numbers = [receivedAt, due, attempts, generation, received];
   const isText = (text: unknown) => typeof text === "string" && text.length <= MAX_TEXT;
   if (
     !numbers.every(Number.isSafeInteger) || ![mailbox, connection, code].every(isText) ||
+    account !== undefined && !isText(account) ||
     typeof note !== "string" || typeof id !== "string" || !isMessageId(id) ||
     (state !== "queued" && state !== "sending")
   ) return undefined;
   const octets = noteOf(note);
   if (octets.length > MAX_NOTE) return undefined;
   // Nothing else of what was received is kept.
-  const key = { id, receivedAt, mailbox, connection };
+  const key = {
+    id,
+    receivedAt,
+    mailbox,
+    connection,
+    ...(account === undefined ? {} : { account }),
+  };
   return { ...key, state, due, attempts, code, note: octets, generation, received } as PointerText;
 }

@@ -52,8 +52,10 @@ export class Operations {
     this.#taking = new Taking(db);
     this.#handlers = {
       add: (asked) => this.#add(asked),
-      take: ({ limit, busy, now }, { undone }) =>
-        this.#taking.take(limit, new Set(busy), now, undone),
+      take: ({ limit, busy, busyAccounts, now }, { undone }) => {
+        const unwanted = { mailboxes: new Set(busy), accounts: new Set(busyAccounts) };
+        return this.#taking.take(limit, unwanted, now, undone);
+      },
       sending: (asked, then) => this.#sending(asked, then),
       remove: (asked, then) => this.#remove(asked, then),
       giveBack: (asked, then) => this.#giveBack(asked, then),

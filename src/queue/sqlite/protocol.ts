@@ -57,6 +57,7 @@ export interface Operations {
     readonly asked: {
       readonly limit: number;
       readonly busy: readonly string[];
+      readonly busyAccounts: readonly string[];
       readonly now: number;
     };
     answer: readonly TakenRow[];

@@ -152,8 +152,17 @@ class SqliteQueue implements QueueStore {
     return adding;
   }
 
-  async take(limit: number, busy: ReadonlySet<string>): Promise<readonly TakenMessage[]> {
-    const rows = await this.#batches.run("take", { limit, busy: [...busy], now: this.#now() });
+  async take(
+    limit: number,
+    busy: ReadonlySet<string>,
+    busyAccounts: ReadonlySet<string> = new Set(),
+  ): Promise<readonly TakenMessage[]> {
+    const rows = await this.#batches.run("take", {
+      limit,
+      busy: [...busy],
+      busyAccounts: [...busyAccounts],
+      now: this.#now(),
+    });
     return rows.map((row) => this.#takenMessage(row));
   }
 

@@ -1,5 +1,5 @@
 // Which messages are next. Its work depends on how many are wanted, how many are taken and how many
-// mailboxes are busy, and not on how many messages wait: see schema.ts.
+// mailboxes are busy, or those of busy accounts, and not on how many messages wait: see schema.ts.
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { FURTHEST_AHEAD } from "../store.ts";
@@ -10,10 +10,20 @@ import { COLUMNS, messageOf, type Row } from "./rows.ts";
 const MAX_READIED = 1000;
 /** Lanes and heads that are read at once. */
 const PAGE = 32;
+/** Lanes of busy accounts that one call passes over. */
+const MAX_PASSED = 2000;
 
 interface Lane {
   readonly mailbox: string;
   readonly first: number;
+  /** Of the first message; only where accounts are busy. */
+  readonly account?: string;
+}
+
+/** Whose messages are not wanted now. */
+export interface Unwanted {
+  readonly mailboxes: ReadonlySet<string>;
+  readonly accounts: ReadonlySet<string>;
 }
 
 /** Waiting messages that are to become ready although they are not due, as far as they are not yet. */
@@ -41,6 +51,7 @@ export class Taking {
     | "misdatedPauses"
     | "unpause"
     | "lanes"
+    | "lanesOfAccounts"
     | "heads"
     | "message",
     StatementSync
@@ -67,6 +78,12 @@ export class Taking {
       lanes: db.prepare(
         `select mailbox, first from lane where paused = 0 and first > ? order by first limit ${PAGE}`,
       ),
+      // A mailbox has one account, or several entries' of one app.
+      lanesOfAccounts: db.prepare(
+        `select lane.mailbox, lane.first, message.account
+         from lane join message on message.seq = lane.first
+         where lane.paused = 0 and lane.first > ? order by lane.first limit ${PAGE}`,
+      ),
       heads: db.prepare(
         `select seq, id, connection from message
          where mailbox = ? and head = 1 and seq > ? order by seq limit ${PAGE}`,
@@ -83,7 +100,7 @@ export class Taking {
    */
   take(
     limit: number,
-    busy: ReadonlySet<string>,
+    unwanted: Unwanted,
     now: number,
     undone: (() => void)[],
   ): readonly TakenRow[] {
@@ -93,9 +110,14 @@ export class Taking {
     });
     this.#unpause(now);
     this.#makeReady(now, undone);
-    for (const lane of this.#eachLane()) {
-      if (taken.length >= limit) break;
-      if (busy.has(lane.mailbox)) continue;
+    let passed = 0;
+    for (const lane of this.#eachLane(unwanted.accounts.size > 0)) {
+      if (taken.length >= limit || passed > MAX_PASSED) break;
+      if (unwanted.mailboxes.has(lane.mailbox)) continue;
+      if (lane.account !== undefined && unwanted.accounts.has(lane.account)) {
+        passed++;
+        continue;
+      }
       const row = this.#takeOne(lane);
       if (row !== undefined) taken.push(row);
     }
@@ -156,10 +178,11 @@ export class Taking {
     }
   }
 
-  *#eachLane(): Generator<Lane> {
+  *#eachLane(withAccounts: boolean): Generator<Lane> {
+    const { lanes, lanesOfAccounts } = this.#statements;
     let after = -1;
     while (true) {
-      const page = this.#statements.lanes.all(after) as unknown as Lane[];
+      const page = (withAccounts ? lanesOfAccounts : lanes).all(after) as unknown as Lane[];
       yield* page;
       if (page.length < PAGE) return;
       after = page.at(-1)!.first;

@@ -251,6 +251,7 @@ describe("what Azure's operators can read", () => {
       .replaceAll("&quot;", '"');
     const names = [...text.matchAll(/"(\w+)":/g)].map(([, name]) => name).sort();
     assert.deepEqual(names, [
+      "account",
       "attempts",
       "code",
       "connection",

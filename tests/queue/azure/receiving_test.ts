@@ -229,6 +229,22 @@ describe("taking from an Azure queue", () => {
     assert.deepEqual(ids.toSorted(), busy.map(({ id }) => id).toSorted());
   });
 
+  it("leaves messages of busy accounts, its own and those of other relays", async () => {
+    const other = await queue.relay();
+    const busy = newMessage({ account: "busy" });
+    const quiet = newMessage({ account: "quiet" });
+    for (const message of [busy, quiet]) await other.store.add(message);
+    other.http.kill();
+    await queue.pass(121_000);
+    const { store } = await queue.relay();
+    const own = newMessage({ account: "busy" });
+    await store.add(own);
+    const taken = await store.take(32, NOBODY, new Set(["busy"]));
+    assert.deepEqual(taken.map(({ stored }) => stored.id), [quiet.id]);
+    const rest = await store.take(32, NOBODY);
+    assert.deepEqual(rest.map(({ stored }) => stored.id).toSorted(), [busy.id, own.id].toSorted());
+  });
+
   it("takes one message of a mailbox at a time, and one of a connection as long as it is taken", async () => {
     const { store } = await queue.relay();
     const [a, b] = ["a", "b"].map((mailbox) =>
