@@ -56,12 +56,17 @@ export function judgeRows(
       : HASHES.has(column)
       ? `make a password for it: ${lookupCommand("set-password", id)}`
       : `correct it with: ${lookupCommand("set", id, column)}${
-        column === "backend" ? ", or set up that way out: see docs/ways_out.md" : ""
+        isUnset({ problem, column }) ? ", or set up that way out: see docs/ways_out.md" : ""
       }`;
     return finding(code, what, fix);
   });
   const more = mistakes.length - MAX_ROW_FINDINGS;
   return more > 0 ? [...findings, finding(code, `${more} more entries have a mistake`)] : findings;
+}
+
+/** Whether the column is good, and the settings lack what it names. */
+function isUnset({ problem, column }: { readonly problem: string; readonly column: string }) {
+  return column === "backend" && !problem.startsWith("backend must be ");
 }
 
 /** Columns that are not written by hand. */

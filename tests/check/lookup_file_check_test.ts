@@ -67,6 +67,8 @@ describe("LOOKUP_FILE", () => {
       /smtp-oauth-relay lookup set relay backend=VALUE, or set up .*ways_out\.md$/,
     );
     assert.match(findings[2]!.what, /entry "acs": .*SMARTHOST_USERNAME and SMARTHOST_PASSWORD/);
+    const unknown = await judge({ a: entry("smarthos") }, { rules });
+    assert.match(unknown.findings[1]!.fix!, /backend=VALUE$/);
     const SMARTHOST_URL = "smtp://mail.example";
     const set = { SMARTHOST_URL, SMARTHOST_USERNAME: "a", SMARTHOST_PASSWORD: "b" };
     const judged = await judge(content, { rules: entryRulesOf(settingsOf(set), true) });
