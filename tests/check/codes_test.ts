@@ -8,7 +8,7 @@ import type { LoginFailure } from "../../src/accounts/account.ts";
 import { CODES } from "../../src/check/codes.ts";
 import { finding } from "../../src/check/finding.ts";
 import { judgeRefusal } from "../../src/check/login_findings.ts";
-import { messageRemedy } from "../../src/check/remedies.ts";
+import { messageRemedy, wayRemedy } from "../../src/check/remedies.ts";
 import { judgeOutcome } from "../../src/check/test_message.ts";
 import { AADSTS, refusalFor } from "../../src/entra/entra_errors.ts";
 import { BY_CODE, BY_STATUS, classifyResponse, outcomeOf } from "../../src/graph/graph_errors.ts";
@@ -22,6 +22,14 @@ describe("the fix of a message that an SMTP server has not taken", () => {
     ["SMTP 550 5.7.60", /^set From to the mailbox/],
     ["SMTP_NO_STARTTLS", /^switch TLS on in the server/],
   ];
+  it("is known for its service too, and for a connection that failed", () => {
+    const fix = (code: string) => wayRemedy({ code }) ?? "";
+    assert.match(fix("SMTP 535 5.7.8"), /^correct SMARTHOST_USERNAME/);
+    assert.match(fix("ECONNREFUSED"), /SMARTHOST_URL .* and the firewall/);
+    assert.match(fix("DEPTH_ZERO_SELF_SIGNED_CERT"), /EXTRA_CA_CERTS_FILEPATH/);
+    assert.equal(fix("SMTP 599"), "");
+  });
+
   for (const [code, fix] of cases) {
     it(`is that of ${code}`, () => {
       assert.match(messageRemedy({ type: "later", ambiguous: false, code, detail: "no" })!, fix);
