@@ -1,6 +1,7 @@
 // Judges by its row and the settings whether an entry of the lookup table can be used, for
 // administrators who edit the table.
 
+import type { BackendName } from "../backend_name.ts";
 import { SenderList } from "./sender_list.ts";
 import { type ColumnName, type Entry, readEntry, type Row, withoutEffect } from "./entry.ts";
 import { type Delimiter, parseUsername } from "./username.ts";
@@ -13,6 +14,11 @@ export interface EntryRules {
   readonly allowedSenders: SenderList | undefined;
   /** AZURE_TABLES_FORCE_USAGE: logins by tenant and client find their entry, whatever its id. */
   readonly forced: boolean;
+  /**
+   * Why a way out that an entry names cannot be used with the settings; undefined if it can. Left out where the
+   * ways out are not judged.
+   */
+  readonly wayProblem?: (name: BackendName) => string | undefined;
 }
 
 export type EntryState =
@@ -28,7 +34,7 @@ export type EntryState =
 
 /** The problem is described without the columns' values: see {@link readEntry}. */
 export function entryState(row: Row, rules: EntryRules): EntryState {
-  const { allowedSenders } = rules;
+  const { allowedSenders, wayProblem } = rules;
   const reading = readEntry(row);
   if (reading.type === "disabled") return { type: "disabled" };
   if (reading.type === "malformed") {
@@ -41,13 +47,18 @@ export function entryState(row: Row, rules: EntryRules): EntryState {
     ...(sends(entry, parsed(entry.allowedSenders)) ? [] : ["from_email is not in allowed_senders"]),
     ...(sends(entry, allowedSenders) ? [] : ["from_email is not in ALLOWED_SENDERS"]),
   ];
+  const wayProblems = (entry.backends ?? []).flatMap((name) => wayProblem?.(name) ?? []);
   const idProblems = idProblem === undefined ? [] : [`the id ${idProblem}`];
-  const problem = [...idProblems, ...senderProblems].join("; ");
+  const problem = [...idProblems, ...senderProblems, ...wayProblems].join("; ");
   if (problem !== "") {
     return {
       type: "mistake",
       problem,
-      ...(senderProblems.length > 0 ? { column: "from_email" } : {}),
+      ...(senderProblems.length > 0
+        ? { column: "from_email" }
+        : wayProblems.length > 0
+        ? { column: "backend" }
+        : {}),
     };
   }
   const hints = [

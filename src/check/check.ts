@@ -25,6 +25,7 @@ import { type Finding, finding } from "./finding.ts";
 import { type ServiceToCheck, serviceToCheck } from "./installed_service.ts";
 import { checkLogin } from "./login_check.ts";
 import { type CheckOptions, passwordFor, testMessage } from "./options.ts";
+import type { EntryRules } from "../accounts/entry_state.ts";
 import type { LookupFileToCheck } from "./lookup_file_check.ts";
 import { checkQueue } from "./queue_check.ts";
 import { checkPorts, portsOf, portTools } from "./ports_check.ts";
@@ -37,6 +38,7 @@ import {
   type Part,
   withContradictions,
 } from "./settings_check.ts";
+import { entryRulesOf } from "./entry_findings.ts";
 import { openTableToCheck } from "./table_check.ts";
 import type { MailClient } from "../smtp_client/mail_client.ts";
 import type { TestMessage } from "./test_message.ts";
@@ -217,8 +219,11 @@ function authoritiesOf(
 /** In the order of their findings. */
 async function checksFor(context: Context): Promise<readonly Check[]> {
   const { settings, invalid, http, mail, login, variables, closing } = context;
-  const table = canJudge("table", invalid) ? await openTableToCheck(settings, http) : undefined;
-  const lookup = canJudge("lookup file", invalid) ? await lookupFileOf(settings) : undefined;
+  const rules = entryRulesOf(settings, canJudge("ways out", invalid));
+  const table = canJudge("table", invalid)
+    ? await openTableToCheck(settings, http, rules)
+    : undefined;
+  const lookup = canJudge("lookup file", invalid) ? await lookupFileOf(settings, rules) : undefined;
   const own = await openCredentialsToCheck(
     canJudge("own credentials", invalid) ? settings : withoutCredentials(settings),
     http,
@@ -242,7 +247,7 @@ async function checksFor(context: Context): Promise<readonly Check[]> {
       ? []
       : [{ subject: "table", deadline: TABLE_DEADLINE, run: table.run }]),
     ...(canJudge("ways out", invalid)
-      ? wayChecks(settings, { mail: context.mail, timeout: REQUEST_TIMEOUT })
+      ? wayChecks(settings, { mail: context.mail, timeout: REQUEST_TIMEOUT }, rows)
       : []),
     ...(lookup === undefined ? [] : [{
       subject: "lookup",
@@ -264,11 +269,12 @@ function withoutCredentials(settings: Settings): Settings {
   return { ...settings, ...Object.fromEntries(OWN_CREDENTIALS.map((name) => [name, undefined])) };
 }
 
-async function lookupFileOf(settings: Settings): Promise<LookupFileToCheck | undefined> {
-  const { LOOKUP_FILE: path, AZURE_TABLES_FORCE_USAGE: forced } = settings;
+async function lookupFileOf(
+  settings: Settings,
+  rules: EntryRules,
+): Promise<LookupFileToCheck | undefined> {
+  const { LOOKUP_FILE: path } = settings;
   if (path === undefined) return undefined;
-  const { USERNAME_DELIMITER: delimiter, ALLOWED_SENDERS: allowedSenders } = settings;
-  const rules = { delimiter, allowedSenders, forced };
   const { checkLookupFile } = await import("./lookup_file_check.ts");
   return await checkLookupFile({ path, rules, alone: settings.AZURE_TABLES_URL === undefined });
 }

@@ -2,6 +2,8 @@
 
 import type { Row } from "../accounts/entry.ts";
 import { type EntryRules, entryState } from "../accounts/entry_state.ts";
+import { serverOf } from "../relay/smtp_services.ts";
+import type { Settings } from "../settings/schema.ts";
 import { type Finding, finding, lookupCommand } from "./finding.ts";
 
 /** Rows with a mistake that get a finding of their own. */
@@ -17,6 +19,20 @@ export interface RowStates {
     readonly problem: string;
     readonly column?: string;
   }[];
+}
+
+/** @param waysJudged whether the settings of the ways out can be judged */
+export function entryRulesOf(settings: Settings, waysJudged: boolean): EntryRules {
+  const { USERNAME_DELIMITER: delimiter, ALLOWED_SENDERS: allowedSenders } = settings;
+  const rules = { delimiter, allowedSenders, forced: settings.AZURE_TABLES_FORCE_USAGE };
+  if (!waysJudged) return rules;
+  return {
+    ...rules,
+    wayProblem(name) {
+      const server = name === "graph" ? undefined : serverOf(settings, name);
+      return typeof server === "string" ? server : undefined;
+    },
+  };
 }
 
 export function stateRows(rows: readonly Row[], rules: EntryRules): RowStates {
@@ -39,11 +55,18 @@ export function judgeRows(
       ? OTHER_ID + lookupCommand("delete", id)
       : HASHES.has(column)
       ? `make a password for it: ${lookupCommand("set-password", id)}`
-      : `correct it with: ${lookupCommand("set", id, column)}`;
+      : `correct it with: ${lookupCommand("set", id, column)}${
+        isUnset({ problem, column }) ? ", or set up that way out: see docs/ways_out.md" : ""
+      }`;
     return finding(code, what, fix);
   });
   const more = mistakes.length - MAX_ROW_FINDINGS;
   return more > 0 ? [...findings, finding(code, `${more} more entries have a mistake`)] : findings;
+}
+
+/** Whether the column is good, and the settings lack what it names. */
+function isUnset({ problem, column }: { readonly problem: string; readonly column: string }) {
+  return column === "backend" && !problem.startsWith("backend must be ");
 }
 
 /** Columns that are not written by hand. */

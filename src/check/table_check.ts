@@ -48,14 +48,13 @@ export interface OpenTable {
 export async function openTableToCheck(
   settings: Settings,
   http: HttpClient,
+  rules: EntryRules,
 ): Promise<OpenTable | undefined> {
   const { AZURE_TABLES_URL: url, AZURE_TABLES_FORCE_USAGE: needed } = settings;
-  const { USERNAME_DELIMITER: delimiter, ALLOWED_SENDERS: allowedSenders } = settings;
   if (url === undefined) return undefined;
   try {
     const table = await openTable(settings, http);
     if (table === undefined) return undefined;
-    const rules = { delimiter, allowedSenders, forced: needed };
     // With LOOKUP_FILE, its entries do as well.
     const alone = needed && settings.LOOKUP_FILE === undefined;
     const options = { url, needed: alone, timeout: TABLE_TIMEOUT, rules };

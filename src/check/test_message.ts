@@ -4,6 +4,7 @@ import { Buffer } from "node:buffer";
 import type { NotSent, Outcome } from "../delivery/delivery.ts";
 import { MAIL_SEND } from "../entra/token.ts";
 import type { Content } from "../smtp/content.ts";
+import { smtpRemedy } from "../smtp_backend/smtp_errors.ts";
 import type { Code } from "./codes.ts";
 import { type Finding, finding } from "./finding.ts";
 
@@ -97,7 +98,7 @@ export function judgeOutcome(
     ? RESTRICTED
     : Object.hasOwn(FIXES, outcome.code)
     ? FIXES[outcome.code]
-    : undefined;
+    : smtpRemedy(outcome.code);
   return finding(code, about, fix);
 }
 

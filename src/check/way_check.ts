@@ -1,6 +1,7 @@
 // Whether the servers of the ways out can be used: connection, TLS, and the relay's login. No message is sent.
 
 import type { Account, Authorization } from "../accounts/account.ts";
+import { readEntry, type Row } from "../accounts/entry.ts";
 import type { BackendName } from "../backend_name.ts";
 import { isUntrusted } from "../graph/graph_errors.ts";
 import { loginFor, serverOf, takesTokens } from "../relay/smtp_services.ts";
@@ -18,28 +19,68 @@ export interface WayTools {
   readonly timeout: number;
 }
 
-/** A check for each way out of the settings that is reached by SMTP. */
-export function wayChecks(settings: Settings, tools: WayTools): readonly Check[] {
-  return namesOf(settings).map((name) => ({
+/** Milliseconds for all rows of a table, and more. */
+const ROWS_DEADLINE = 25_000;
+
+/**
+ * A check for each way out of the settings that is reached by SMTP, and one for those that only entries name.
+ *
+ * @param rows of the lookup's entries, as far as they can be read; undefined if there is no lookup
+ */
+export function wayChecks(
+  settings: Settings,
+  tools: WayTools,
+  rows?: () => Promise<readonly Row[]>,
+): readonly Check[] {
+  const names = namesOf(settings);
+  const deadline = tools.timeout + 5_000;
+  const own = names.map((name) => ({
     subject: "way",
-    deadline: tools.timeout + 5_000,
-    async run() {
-      const login = loginFor(settings, name);
-      // A token needs a login of the check: see `checkWayLogin`.
-      const tried: Login = login.type === "token" ? { type: "none" } : login;
-      let result = await probe(settings, name, tried, tools);
-      // On this machine, a server may offer its login after STARTTLS alone.
-      if (login.type === "token" && !offersTokens(result)) {
-        result = await probe(settings, name, tried, tools, "starttls");
-      }
-      if (typeof result === "string") return [finding("way.no-auth", result)];
-      if (result.type !== "ready" || login.type !== "token" || offersTokens(result)) {
-        return [judge(settings, name, result)];
-      }
-      const offered = result.extensions.get("AUTH") ?? "nothing";
-      return [finding("way.no-auth", `${where(settings, name)} offers AUTH ${offered}`)];
-    },
+    deadline,
+    run: () => checkWay(settings, name, tools),
   }));
+  if (rows === undefined) return own;
+  return [...own, {
+    subject: "way",
+    deadline: ROWS_DEADLINE + deadline,
+    async run() {
+      const others = waysOfEntries(await rows()).filter((name) =>
+        !names.includes(name) && typeof serverOf(settings, name) !== "string"
+      );
+      const found = await Promise.all(others.map((name) => checkWay(settings, name, tools)));
+      return found.flat();
+    },
+  }];
+}
+
+async function checkWay(
+  settings: Settings,
+  name: BackendName,
+  tools: WayTools,
+): Promise<readonly Finding[]> {
+  const login = loginFor(settings, name);
+  // A token needs a login of the check: see `checkWayLogin`.
+  const tried: Login = login.type === "token" ? { type: "none" } : login;
+  let result = await probe(settings, name, tried, tools);
+  // On this machine, a server may offer its login after STARTTLS alone.
+  if (login.type === "token" && !offersTokens(result)) {
+    result = await probe(settings, name, tried, tools, "starttls");
+  }
+  if (typeof result === "string") return [finding("way.no-auth", result)];
+  if (result.type !== "ready" || login.type !== "token" || offersTokens(result)) {
+    return [judge(settings, name, result)];
+  }
+  const offered = result.extensions.get("AUTH") ?? "nothing";
+  return [finding("way.no-auth", `${where(settings, name)}, offers AUTH ${offered}`)];
+}
+
+/** Each once. What is wrong with an entry is a finding about the lookup. */
+function waysOfEntries(rows: readonly Row[]): readonly BackendName[] {
+  const names = rows.flatMap((row) => {
+    const reading = readEntry(row);
+    return reading.type === "entry" ? reading.entry.backends ?? [] : [];
+  });
+  return [...new Set(names)].filter((name) => name !== "graph");
 }
 
 /**
@@ -124,26 +165,26 @@ function judge(
   mailbox?: string,
 ): Finding {
   const at = where(settings, name);
+  const url = name === "exchange" ? "EXCHANGE_SMTP_URL" : "SMARTHOST_URL";
   if (result.type === "ready") {
     const tls = result.conversation.tls ? "in TLS" : "without TLS, on this machine";
     const login = result.mechanism === undefined
       ? "without a login"
       : `after a login by ${result.mechanism}`;
     const as = mailbox === undefined ? "" : ` as ${mailbox}`;
-    return finding("way.ok", `${at} takes mail ${tls}, ${login}${as}`);
+    return finding("way.ok", `${at}, takes mail ${tls}, ${login}${as}`);
   }
   if (result.type === "failed") {
     const { code, message, stage } = result;
     const what = `${at}: ${code}: ${message} (${stage})`;
-    return finding(
-      isUntrusted({ sent: false, code }) ? "way.certificate" : "way.unreachable",
-      what,
-    );
+    return isUntrusted({ sent: false, code })
+      ? finding("way.certificate", what, certificateFix(code, url))
+      : finding("way.unreachable", what, networkFix(result, url));
   }
   const { reply, stage, own } = result;
-  if (own === "STARTTLS") return finding("way.no-tls", `${at} does not offer STARTTLS`);
+  if (own === "STARTTLS") return finding("way.no-tls", `${at}, does not offer STARTTLS`);
   if (own !== undefined) return finding("way.no-auth", `${at}: ${replyText(reply)}`);
-  const what = `${at} says ${codeOf(reply)}: ${replyText(reply)}`;
+  const what = `${at}, says ${codeOf(reply)}: ${replyText(reply)}`;
   if (stage !== "AUTH") return finding(reply.code < 500 ? "way.later" : "way.refused", what);
   if (codeOf(reply) === "SMTP 535 5.7.139") return finding("way.switched-off", what);
   if (meaningOf(reply, stage).next === "wait" || reply.code < 500) {
@@ -156,5 +197,30 @@ function judge(
 
 function where(settings: Settings, name: BackendName): string {
   const server = serverOf(settings, name);
-  return typeof server === "string" ? name : `${name}, ${server.hostname}:${server.port},`;
+  return typeof server === "string" ? name : `${name}, ${server.hostname}:${server.port}`;
 }
+
+/** @param url the setting of the server's address */
+function certificateFix(code: string, url: string): string | undefined {
+  if (code === "CERT_HAS_EXPIRED") {
+    return "have it renewed by those who run the server; and compare this machine's clock";
+  }
+  if (/^(?:ERR_TLS_CERT_ALTNAME_INVALID|HOSTNAME_MISMATCH)$/.test(code)) {
+    return `set ${url} to a name that the certificate has`;
+  }
+  return undefined;
+}
+
+/** The two ways to begin TLS, taken for each other, look like a fault of the network. */
+function networkFix({ code, stage }: FailedProbe, url: string): string {
+  if (/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG/.test(code)) {
+    return `the port begins without TLS: set ${url} to smtp://, or to the port with TLS at once, mostly 465`;
+  }
+  const network = `check the name and the port in ${url}, and the firewall; ` +
+    "many networks block port 25, and some 587";
+  return stage === "greeting"
+    ? `a port with TLS at once, such as 465, needs smtps:// in ${url}; otherwise ${network}`
+    : network;
+}
+
+type FailedProbe = Extract<ProbeResult, { readonly type: "failed" }>;

@@ -3,7 +3,8 @@
 import type { Kind } from "./codes.ts";
 
 const NETWORK =
-  "check the name, the port and the firewall; many networks block port 25, and some 587";
+  "check the name and the port in SMARTHOST_URL or EXCHANGE_SMTP_URL, and the firewall; many networks block " +
+  "port 25, and some 587";
 
 export const WAY_CODES = {
   "way.ok": {
@@ -26,17 +27,20 @@ export const WAY_CODES = {
     meaning: "The server's certificate is not trusted, or is for another name.",
     fix:
       "for your own authority or a firewall that decrypts TLS, set EXTRA_CA_CERTS_FILEPATH; otherwise " +
-      "correct the name in the URL",
+      "correct the name in SMARTHOST_URL or EXCHANGE_SMTP_URL",
   },
   "way.no-tls": {
     level: "fail",
     meaning: "The server does not offer STARTTLS. The relay sends nothing without TLS.",
-    fix: "switch TLS on in the server, or use smtps:// with its port",
+    fix:
+      "switch TLS on in the server, or set SMARTHOST_URL to smtps:// and the port with TLS at once",
   },
   "way.no-auth": {
     level: "fail",
     meaning: "The server does not offer a login that the relay can use.",
-    fix: "correct the URL: it is another server, or another port of it, that takes logins",
+    fix:
+      "correct SMARTHOST_URL or EXCHANGE_SMTP_URL: it is another server, or another port of it, that takes " +
+      "logins",
   },
   "way.refused": {
     level: "fail",
@@ -51,7 +55,7 @@ export const WAY_CODES = {
   "way.password": {
     level: "fail",
     meaning: "The server refuses SMARTHOST_USERNAME and SMARTHOST_PASSWORD.",
-    fix: "correct them",
+    fix: "correct SMARTHOST_USERNAME and SMARTHOST_PASSWORD",
   },
   "way.permission": {
     level: "fail",

@@ -79,7 +79,9 @@ async function loadRoutes(
         : remedies.messageRemedy(reason.failure),
     serviceRemedy(name: ServiceName, failure: Failure) {
       if (name === "Entra ID") return remedies.serviceRemedy("authority", authorityHost, failure);
-      return name === "Graph" ? remedies.serviceRemedy("graph", graphEndpoint, failure) : undefined;
+      if (name === "Graph") return remedies.serviceRemedy("graph", graphEndpoint, failure);
+      const isBySmtp = Object.values<string>(SMTP_SERVICES).includes(name);
+      return isBySmtp ? remedies.wayRemedy(failure) : undefined;
     },
   });
 }

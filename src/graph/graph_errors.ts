@@ -186,6 +186,14 @@ export interface Classification {
   readonly outage?: boolean;
 }
 
+/** Codes about one mailbox, whatever the status: Graph works for the others. */
+const OF_MAILBOX: ReadonlySet<string> = new Set([
+  "ApplicationThrottled",
+  "CommandConcurrencyLimitReached",
+  "ErrorMailboxStoreUnavailable",
+  "ErrorMailboxMoveInProgress",
+]);
+
 /**
  * Classifies an unexpected response.
  *
@@ -214,7 +222,8 @@ export function classifyResponse(
     detail: error.message === undefined ? text : `${text} (${error.message})`,
     ...(requestId === undefined ? {} : { requestId }),
     ...(retry === undefined ? {} : { retry }),
-    ...(!throttled && (status >= 500 || status === 408) ? { outage: true } : {}),
+    // A 503 is the service's, also if it asks to wait; 429 and some codes are one mailbox's.
+    ...((status >= 500 || status === 408) && !OF_MAILBOX.has(code) ? { outage: true } : {}),
   };
 }
 

@@ -44,6 +44,11 @@ export function eventMetrics(metrics: Metrics, now: () => number = Date.now): No
       case "queueFailed":
         return metrics.count("queue_store_failures", {});
       case "backend":
+        metrics.set(
+          "backend_down",
+          { backend: event.backend },
+          event.change === "down" ? 1 : 0,
+        );
         if (event.change === "up") return;
         return metrics.count("backend_outages", { backend: event.backend });
       case "lookupFailed":

@@ -59,6 +59,12 @@ export const GAUGES = {
     help: "When a back end last accepted a message, in Unix time; 0 if it has not since the start.",
     labels: ["backend"],
   },
+  backend_down: {
+    help:
+      "1 while a back end takes no messages and they go by the next one of BACKEND, 0 once it takes them " +
+      "again; left out until then.",
+    labels: ["backend"],
+  },
   last_token_timestamp_seconds: {
     help: "When Entra ID last gave a token, in Unix time; 0 if it has not since the start.",
     labels: [],

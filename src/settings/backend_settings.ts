@@ -1,11 +1,13 @@
 // The settings of the ways out: their parsers, and whether they go together.
 
 import {
+  BACKEND_NAMES,
   type BackendName,
   type BackendNames,
   BACKENDS_FORM,
   parseBackends,
 } from "../backend_name.ts";
+import { nearest } from "../nearest.ts";
 import { isLoopback } from "./listen_address.ts";
 import { quoted } from "./quoted.ts";
 import type { SettingName, Settings } from "./schema.ts";
@@ -27,6 +29,15 @@ export const backends: Parser<BackendNames> = {
     text.split(",").map((part) => part.trim()).find((part) =>
       part !== "" && parseBackends(part) === undefined
     ),
+  meant(text) {
+    const parts = text.split(/[\s,;]+/).filter((part) => part !== "").map((part) =>
+      part.toLowerCase()
+    );
+    const meant = parts.map((part) => nearest(part, BACKEND_NAMES)).join(",");
+    return parseBackends(meant) === undefined || parts.some((part) => part.length < 3)
+      ? undefined
+      : meant;
+  },
 };
 
 /** RFC 8314 §3.3 and RFC 6409 §3.1. */

@@ -40,6 +40,7 @@ import {
   type Classified,
   classifyFailure,
   classifyRefusal,
+  LACKING,
   recipientReply,
 } from "./smtp_errors.ts";
 import { qualified } from "../message/forward_paths.ts";
@@ -448,7 +449,10 @@ function queueIdIn(given: Reply): string | undefined {
 }
 
 function resultOf(result: SendResult): number | string {
-  return result.type === "failed" ? result.code : result.reply.code;
+  if (result.type === "failed") return result.code;
+  // The last reply was a good one, to EHLO.
+  const own = result.type === "refused" ? result.own : undefined;
+  return own === "STARTTLS" || own === "AUTH" ? LACKING[own].name : result.reply.code;
 }
 
 /** Whether trying again soon may help: a wrong certificate or a proxy's rule stays as it is. */

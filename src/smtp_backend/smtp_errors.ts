@@ -275,6 +275,25 @@ export function meaningOf(given: Reply, stage: Stage): SmtpMeaning {
   return BY_STAGE[stage === "MAIL" || stage === "RCPT" ? stage : "content"];
 }
 
+/**
+ * What to do about a failure, by its code in the log, in plain text.
+ *
+ * @returns undefined if the code alone does not say
+ */
+export function smtpRemedy(code: string): string | undefined {
+  const own = Object.values(LACKING).find(({ name }) => name === code);
+  const [, digits = "", enhanced = ""] = /^SMTP (\d{3})(?: ([\d.]+))?$/.exec(code) ?? [];
+  const key = [`${digits} ${enhanced}`, enhanced, digits].find((key) =>
+    Object.hasOwn(BY_SMTP_CODE, key)
+  );
+  const row = own ?? (key === undefined ? undefined : BY_SMTP_CODE[key]) ??
+    (/^53\d$/.test(digits) ? BY_STAGE.AUTH : undefined);
+  if (row === undefined || row.remedy === "" || row.remedy === "As above.") return undefined;
+  const plain = row.remedy.replace(/ See \[[^\]]*\]\([^)]*\)\./, "").replaceAll("`", "")
+    .replace(/\.$/, "");
+  return plain[0]!.toLowerCase() + plain.slice(1);
+}
+
 /** The relay's own reasons, which say nothing about the server. */
 const OWN_CODES = new Set(["BUSY", "STOPPED", "ABORTED"]);
 

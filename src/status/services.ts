@@ -106,14 +106,18 @@ export class Services {
   /** @param outcome of the message, whose code is that of its last request */
   #graph(
     steps: readonly Step[],
-    { code, detail = "" }: { readonly code?: string; readonly detail?: string },
+    { code, detail = "", outage = false }: {
+      readonly code?: string;
+      readonly detail?: string;
+      readonly outage?: boolean;
+    },
     now: number,
   ): void {
     let last: Step | undefined;
     for (const step of steps) {
       if (step.name !== "request" || step.result === undefined) continue;
       if (step.backend !== undefined) {
-        this.#smtp(step.backend, step.result, { code, detail }, now);
+        this.#smtp(step.backend, step.result, { code, detail, outage }, now);
         continue;
       }
       last = step;
@@ -129,17 +133,22 @@ export class Services {
   #smtp(
     backend: BackendName,
     result: NonNullable<Step["result"]>,
-    { code, detail }: { readonly code: string | undefined; readonly detail: string },
+    { code, detail, outage }: {
+      readonly code: string | undefined;
+      readonly detail: string;
+      readonly outage: boolean;
+    },
     now: number,
   ): void {
     if (backend === "graph") return;
     const name = SMTP_SERVICES[backend];
-    // A refusal of a message is an answer too; one of the login is not.
-    if (typeof result === "number" && result !== 421 && !/^53\d$/.test(String(result))) {
+    const shown = typeof result === "number" ? `SMTP ${result}` : result;
+    // A refusal of a message is an answer too; one of the login, or of everybody, is not.
+    const isDown = outage && code?.startsWith(shown) === true;
+    if (typeof result === "number" && result !== 421 && !/^53\d$/.test(String(result)) && !isDown) {
       return this.succeeded(name, now);
     }
-    const shown = typeof result === "number" ? `SMTP ${result}` : result;
-    this.failed(name, { at: now, code: code ?? shown, detail }, typeof result === "number");
+    this.failed(name, { at: now, code: code ?? shown, detail }, /^SMTP[ _]/.test(shown));
   }
 
   #vault({ change, text, fields }: Omit<CertificateEvent, "type">, now: number): void {

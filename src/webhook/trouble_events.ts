@@ -1,10 +1,11 @@
-// The webhook's events about logins, certificates and credentials: trouble that an administrator has to mend, each
-// kind once in a while.
+// The webhook's events about logins, certificates, credentials and ways out: trouble that an administrator has to
+// mend, each kind once in a while.
 
 import { BoundedMap } from "../bounded_map.ts";
 import type { Clock } from "../clock.ts";
 import { clientKey } from "../networks.ts";
-import type { LoginEvent, RelayEvent, TokenEvent } from "../observe/relay_event.ts";
+import type { BackendEvent, LoginEvent, RelayEvent, TokenEvent } from "../observe/relay_event.ts";
+import { shownDetail } from "../observe/shown.ts";
 import type { Told } from "./message_events.ts";
 
 /** Failed logins from one address within BURST_TIME, in milliseconds, that are a burst. */
@@ -39,6 +40,10 @@ export class TroubleEvents {
   readonly #expired: BoundedMap<true>;
   /** Texts, and refusals of the relay's own credentials. */
   readonly #certificates: BoundedMap<true>;
+  /** Ways out that a receiver knows to be down. */
+  readonly #down = new Set<BackendEvent["backend"]>();
+  /** Until when it is not told again that one is down, in the clock's `now`. */
+  readonly #quiet = new Map<BackendEvent["backend"], number>();
 
   constructor(clock: Pick<Clock, "now">) {
     this.#clock = clock;
@@ -51,6 +56,7 @@ export class TroubleEvents {
   of(event: RelayEvent): readonly Told[] {
     if (event.type === "login") return this.#login(event);
     if (event.type === "token") return this.#refused(event);
+    if (event.type === "backend") return this.#backend(event);
     if (event.type === "message" && "code" in event.outcome) {
       // The token of an open session was fetched again.
       if (event.submission.account.credential !== undefined) return [];
@@ -79,6 +85,23 @@ export class TroubleEvents {
     if (this.#certificates.has(key)) return [];
     this.#certificates.set(key, true);
     return [{ type: "credential.refused", data: { credential, code, detail } }];
+  }
+
+  /** A way that goes and comes back again and again is told about once in INTERVAL. */
+  #backend({ backend, change, code, detail }: BackendEvent): readonly Told[] {
+    if (change === "up") {
+      if (!this.#down.delete(backend)) return [];
+      return [{ type: "backend.up", data: { backend } }];
+    }
+    const now = this.#clock.now();
+    if (now < (this.#quiet.get(backend) ?? now)) return [];
+    this.#quiet.set(backend, now + INTERVAL);
+    this.#down.add(backend);
+    const reason = {
+      ...(code === undefined ? {} : { code }),
+      ...(detail === undefined ? {} : { detail: shownDetail(detail) }),
+    };
+    return [{ type: "backend.down", data: { backend, ...reason } }];
   }
 
   #login({ client, credentials: { username }, result }: LoginEvent): readonly Told[] {

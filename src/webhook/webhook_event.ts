@@ -35,6 +35,10 @@ export const WEBHOOK_TYPES = [
   "credential.ending",
   /** Entra ID refuses a credential of the relay's own. */
   "credential.refused",
+  /** Of several ways out, one does not take messages: they go by the next. */
+  "backend.down",
+  /** It takes messages again. */
+  "backend.up",
 ] as const;
 
 export type WebhookType = (typeof WEBHOOK_TYPES)[number];

@@ -8,10 +8,34 @@ import type { LoginFailure } from "../../src/accounts/account.ts";
 import { CODES } from "../../src/check/codes.ts";
 import { finding } from "../../src/check/finding.ts";
 import { judgeRefusal } from "../../src/check/login_findings.ts";
+import { messageRemedy, wayRemedy } from "../../src/check/remedies.ts";
 import { judgeOutcome } from "../../src/check/test_message.ts";
 import { AADSTS, refusalFor } from "../../src/entra/entra_errors.ts";
 import { BY_CODE, BY_STATUS, classifyResponse, outcomeOf } from "../../src/graph/graph_errors.ts";
 import type { HttpResponse } from "../../src/http/client.ts";
+
+describe("the fix of a message that an SMTP server has not taken", () => {
+  const cases: readonly (readonly [code: string, fix: RegExp])[] = [
+    ["SMTP 535 5.7.8", /^correct SMARTHOST_USERNAME and SMARTHOST_PASSWORD; /],
+    ["SMTP 535 5.7.139", /^switch it on for the mailbox: Set-CASMailbox MAILBOX/],
+    ["SMTP 535 5.7.3", /^for Exchange: assign the RBAC role .* two hours$/],
+    ["SMTP 550 5.7.60", /^set From to the mailbox/],
+    ["SMTP_NO_STARTTLS", /^switch TLS on in the server/],
+  ];
+  it("is known for its service too, and for a connection that failed", () => {
+    const fix = (code: string) => wayRemedy({ code }) ?? "";
+    assert.match(fix("SMTP 535 5.7.8"), /^correct SMARTHOST_USERNAME/);
+    assert.match(fix("ECONNREFUSED"), /SMARTHOST_URL .* and the firewall/);
+    assert.match(fix("DEPTH_ZERO_SELF_SIGNED_CERT"), /EXTRA_CA_CERTS_FILEPATH/);
+    assert.equal(fix("SMTP 599"), "");
+  });
+
+  for (const [code, fix] of cases) {
+    it(`is that of ${code}`, () => {
+      assert.match(messageRemedy({ type: "later", ambiguous: false, code, detail: "no" })!, fix);
+    });
+  }
+});
 
 describe("the table of findings", () => {
   for (const [code, { level, meaning, fix }] of Object.entries(CODES)) {

@@ -7,7 +7,9 @@ import { join } from "node:path";
 import process from "node:process";
 import { after, describe, it } from "node:test";
 import type { EntryRules } from "../../src/accounts/entry_state.ts";
+import { entryRulesOf } from "../../src/check/entry_findings.ts";
 import { checkLookupFile } from "../../src/check/lookup_file_check.ts";
+import { settingsOf } from "../support/settings.ts";
 
 const RULES: EntryRules = { delimiter: "@", allowedSenders: undefined, forced: false };
 const ID = "12345678-1234-1234-1234-123456789abc";
@@ -46,6 +48,33 @@ describe("LOOKUP_FILE", () => {
     assert.match(findings[2]!.fix!, /smtp-oauth-relay lookup set-password passwordless$/);
     assert.match(findings[3]!.fix!, /smtp-oauth-relay lookup set wrong tenant_id=VALUE$/);
     assert.ok(!JSON.stringify(findings).includes("AAAA"));
+  });
+
+  it("has a way out in an entry that the settings do not set up", async () => {
+    const entry = (backend: string) => ({ ...APP, backend });
+    const content = {
+      ok: entry("graph,exchange"),
+      relay: entry("graph,smarthost"),
+      acs: entry("acs"),
+    };
+    assert.deepEqual((await judge(content)).codes, ["lookup.ok"], "not judged without settings");
+    const rules = entryRulesOf(settingsOf({}), true);
+    const { codes, findings } = await judge(content, { rules });
+    assert.deepEqual(codes, ["lookup.ok", "lookup.row", "lookup.row"]);
+    assert.match(findings[1]!.what, /entry "relay": .*SMARTHOST_URL must be set/);
+    assert.match(
+      findings[1]!.fix!,
+      /smtp-oauth-relay lookup set relay backend=VALUE, or set up .*ways_out\.md$/,
+    );
+    assert.match(findings[2]!.what, /entry "acs": .*SMARTHOST_USERNAME and SMARTHOST_PASSWORD/);
+    const unknown = await judge({ a: entry("smarthos") }, { rules });
+    assert.match(unknown.findings[1]!.fix!, /backend=VALUE$/);
+    const SMARTHOST_URL = "smtp://mail.example";
+    const set = { SMARTHOST_URL, SMARTHOST_USERNAME: "a", SMARTHOST_PASSWORD: "b" };
+    const judged = await judge(content, { rules: entryRulesOf(settingsOf(set), true) });
+    assert.deepEqual(judged.codes, ["lookup.ok"]);
+    const unjudged = await judge(content, { rules: entryRulesOf(settingsOf({}), false) });
+    assert.deepEqual(unjudged.codes, ["lookup.ok"]);
   });
 
   it("that is not there, not JSON, or has an id twice, is not used", async () => {

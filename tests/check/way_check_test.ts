@@ -17,6 +17,7 @@ import { TENANT } from "../support/logins.ts";
 import { settingsOf } from "../support/settings.ts";
 import { ACCOUNT, accountWith, tokenOf } from "../support/submissions.ts";
 import { fetchToken } from "../support/tokens.ts";
+import type { ProbeResult } from "../../src/smtp_client/mail_client.ts";
 import { SmtpClient } from "../../src/smtp_client/smtp_client.ts";
 import { noToken } from "../queue/queue_world.ts";
 
@@ -65,6 +66,22 @@ describe("check of the ways out", () => {
   });
   const codes = (findings: readonly Finding[]) => findings.map(({ code }) => code);
 
+  /** Checks of a server with this fault. */
+  const failing = ({ code, stage }: { code: string; stage: "greeting" | "STARTTLS" }) => {
+    const conversation = { connections: 1, reused: false, tls: false, sent: 0 };
+    const result = { type: "failed", code, stage, message: "no", ambiguous: false, conversation };
+    const mail = { probe: () => Promise.resolve(result as ProbeResult) };
+    return async (name: "smarthost" | "exchange") => {
+      const settings = settingsOf({
+        BACKEND: name,
+        ALLOWED_TENANTS: TENANT,
+        SMARTHOST_URL: "smtp://mail.example",
+      });
+      const [one] = wayChecks(settings, { mail, timeout: 1 });
+      return (await one!.run())[0];
+    };
+  };
+
   it("says nothing where mail goes by Graph alone", async () => {
     assert.deepEqual(await check({}), []);
   });
@@ -88,7 +105,46 @@ describe("check of the ways out", () => {
     const environment = { BACKEND: "smarthost", SMARTHOST_URL: "smtp://127.0.0.1:9" };
     const [found] = await check(environment);
     assert.equal(found?.code, "way.unreachable");
-    assert.match(found!.what, /127\.0\.0\.1:9, ?: ECONNREFUSED/);
+    assert.match(found!.what, /^smarthost, 127\.0\.0\.1:9: ECONNREFUSED/);
+    assert.match(found!.fix!, /SMARTHOST_URL/);
+  });
+
+  it("says what to set when the port begins in the other way", async () => {
+    const SMARTHOST_URL = (await cloud.submissionUrl()).replace("smtp:", "smtps:");
+    const [found] = await check({ BACKEND: "smarthost", SMARTHOST_URL });
+    assert.equal(found?.code, "way.unreachable");
+    assert.match(found!.fix!, /^the port begins without TLS: set SMARTHOST_URL to smtp:/);
+    const silent = failing({ code: "ETIMEDOUT", stage: "greeting" });
+    assert.match((await silent("exchange"))!.fix!, /needs smtps:\/\/ in EXCHANGE_SMTP_URL/);
+  });
+
+  it("says what to do about a certificate by what is wrong with it", async () => {
+    const fix = async (code: string) => {
+      const found = await failing({ code, stage: "STARTTLS" })("smarthost");
+      assert.equal(found?.code, "way.certificate");
+      return found!.fix!;
+    };
+    assert.match(await fix("CERT_HAS_EXPIRED"), /^have it renewed/);
+    assert.match(await fix("ERR_TLS_CERT_ALTNAME_INVALID"), /^set SMARTHOST_URL to a name/);
+    assert.match(await fix("DEPTH_ZERO_SELF_SIGNED_CERT"), /set EXTRA_CA_CERTS_FILEPATH/);
+  });
+
+  it("tries the ways that only an entry names, each once, if they are set up", async () => {
+    const row = (id: string, backend: string) => ({
+      id,
+      columns: { tenant_id: TENANT, client_id: TENANT, backend },
+    });
+    const rows = [row("a", "graph,smarthost"), row("b", "smarthost"), row("c", "acs")];
+    const settings = settingsOf({ SMARTHOST_URL: "smtp://127.0.0.1:9" });
+    const mail = mailClient(settings, []);
+    const tools = { mail, timeout: 2_000 };
+    const findings: Finding[] = [];
+    for (const one of wayChecks(settings, tools, () => Promise.resolve(rows))) {
+      findings.push(...await one.run());
+    }
+    await mail.close();
+    assert.deepEqual(codes(findings), ["way.unreachable"]);
+    assert.match(findings[0]!.what, /^smarthost, 127\.0\.0\.1:9/);
   });
 
   it("names a certificate that is not trusted, and trusts a named authority", async () => {
@@ -124,6 +180,7 @@ describe("check of the ways out", () => {
     const [found] = await check(smarthost, [wrong]);
     assert.equal(found?.code, "way.password");
     assert.doesNotMatch(JSON.stringify(found), /Wr0ng/);
+    assert.match(found!.fix!, /SMARTHOST_USERNAME and SMARTHOST_PASSWORD/);
   });
 
   it("names a server without STARTTLS, and without a login that the relay can use", async () => {

@@ -174,6 +174,25 @@ describe("Graph's status", () => {
   });
 });
 
+describe("an outage of Graph", () => {
+  const CASES: readonly (readonly [string, boolean, number, unknown, Record<string, string>])[] = [
+    ["500", true, 500, "", {}],
+    ["503", true, 503, "", {}],
+    ["503 with Retry-After", true, 503, "", { "retry-after": "5" }],
+    ["503 ErrorServerBusy", true, 503, graphError("ErrorServerBusy"), {}],
+    ["503 of a mailbox that sends too much", false, 503, graphError("ApplicationThrottled"), {}],
+    ["503 of a mailbox on the move", false, 503, graphError("ErrorMailboxMoveInProgress"), {}],
+    ["408", true, 408, "", {}],
+    ["429", false, 429, "", { "retry-after": "5" }],
+    ["403", false, 403, graphError("ErrorAccessDenied"), {}],
+  ];
+  for (const [what, outage, status, body, headers] of CASES) {
+    it(`is ${outage ? "" : "not "}what ${what} says`, () => {
+      assert.equal(answer(status, body, headers).outage === true, outage);
+    });
+  }
+});
+
 describe("the reply that a message may have been sent", () => {
   const AMBIGUOUS:
     readonly (readonly [what: string, boolean, number, unknown, Record<string, string>])[] = [

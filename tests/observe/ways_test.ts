@@ -81,6 +81,26 @@ describe("a message that went by another way than Graph", () => {
     assert.deepEqual(services.state("Exchange by SMTP")?.failed?.at, 4);
     assert.equal(services.state("Exchange by SMTP")?.silentSince, undefined);
   });
+
+  it("shows a server that refuses everybody, or lacks what the relay needs, as failing", () => {
+    const cases = [[554, "SMTP 554 5.7.1"], ["SMTP_NO_STARTTLS", "SMTP_NO_STARTTLS"]] as const;
+    for (const [result, code] of cases) {
+      const services = new Services(["Exchange by SMTP"]);
+      const outcome = {
+        type: "later",
+        reply: reply(451, "4.4.1", "no"),
+        ambiguous: false,
+        code,
+        detail: "no",
+        outage: true,
+        backend: "exchange",
+      } as const;
+      const event = submissionEvent(outcome, CLIENT) as MessageEvent;
+      services.notice({ ...event, steps: [{ ...STEP, result }] }, 5);
+      const { succeeded, failed, silentSince } = services.state("Exchange by SMTP")!;
+      assert.deepEqual([succeeded, failed?.code, silentSince], [undefined, code, undefined]);
+    }
+  });
 });
 
 describe("a way out that is down", () => {
@@ -91,7 +111,9 @@ describe("a way out that is down", () => {
     const log = createLog({ level: "INFO", format: "json", write });
     const { notify } = listeners(log, () => 0, metrics);
     notify(DOWN);
+    assert.match(metrics.text(), /backend_down\{backend="graph"\} 1/);
     notify({ type: "backend", backend: "graph", change: "up" });
+    assert.match(metrics.text(), /backend_down\{backend="graph"\} 0/);
     assert.deepEqual(
       lines.map(({ level, message, backend, code }) => [level, message, backend, code]),
       [

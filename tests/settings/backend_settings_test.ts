@@ -22,6 +22,18 @@ describe("BACKEND", () => {
       problemsOf({ BACKEND: "graph,postfix" })[0]!,
       /^BACKEND "postfix", in "graph,postfix", must be one or more of graph, exchange, smarthost, hve, acs/,
     );
+    for (
+      const [given, meant] of [
+        ["smartost", "smarthost"],
+        ["graph exchange", "graph,exchange"],
+        ["graph;Exchnage", "graph,exchange"],
+      ] as const
+    ) {
+      assert(problemsOf({ BACKEND: given })[0]!.endsWith(`; did you mean "${meant}"?`), given);
+    }
+    for (const given of ["postfix", ",", "a", "smtp"]) {
+      assert.doesNotMatch(problemsOf({ BACKEND: given })[0]!, /did you mean/, given);
+    }
   });
 
   it("is the same for an entry of the lookup table, whose column may be empty", () => {

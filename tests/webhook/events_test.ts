@@ -396,6 +396,39 @@ describe("trouble", () => {
   });
 });
 
+describe("a way out that is down", () => {
+  const down: RelayEvent = {
+    type: "backend",
+    backend: "graph",
+    change: "down",
+    code: "ErrorServerBusy",
+    detail: "Graph is busy for ann@x.test",
+  };
+  const up: RelayEvent = { type: "backend", backend: "graph", change: "up" };
+
+  it("is told with its reason and without addresses, and when it takes messages again", () => {
+    const [first, second, ...others] = setUp().told(down, up);
+    assert.deepEqual([first!.type, first!.data], ["backend.down", {
+      backend: "graph",
+      code: "ErrorServerBusy",
+      detail: "Graph is busy for [address]",
+    }]);
+    assert.deepEqual([second!.type, second!.data], ["backend.up", { backend: "graph" }]);
+    assert.deepEqual(others, []);
+  });
+
+  it("is told once an hour if it goes and comes back, each way by itself", () => {
+    const { types, clock } = setUp();
+    assert.deepEqual(types(down, up, down, up, { ...down, backend: "exchange" }), [
+      "backend.down",
+      "backend.up",
+      "backend.down",
+    ]);
+    clock.pass(3_600_000);
+    assert.deepEqual(types(down), ["backend.down"]);
+  });
+});
+
 it("the schema has exactly the types that there are", () => {
   assert.deepEqual(schema.properties.type.enum, [...WEBHOOK_TYPES]);
 });
