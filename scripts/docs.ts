@@ -39,7 +39,9 @@ import {
   BY_STAGE,
   LACKING,
   SMTP_AMBIGUOUS,
+  SMTP_NO_WAY,
   SMTP_UNREACHABLE,
+  SMTP_UNTRUSTED,
   type SmtpMeaning,
   TEMPORARY,
 } from "../src/smtp_backend/smtp_errors.ts";
@@ -430,6 +432,8 @@ const TABLES: Readonly<Record<string, () => string>> = {
   "SMTP servers without an answer": () =>
     smtpTable("Code", [
       ["ECONNREFUSED, CLOSED and the like", SMTP_UNREACHABLE],
+      ["CERT_HAS_EXPIRED and the like", SMTP_UNTRUSTED],
+      ["PROXY_403 and the like", SMTP_NO_WAY],
       ["ETIMEDOUT, CLOSED and the like, after the message", SMTP_AMBIGUOUS],
       ...Object.values(LACKING).map((row) => [row.name, row] as const),
     ]),

@@ -3,6 +3,7 @@
 // Graph's mail API has Exchange's response codes in `error.code`; `error.message` is for people,
 // and the relay never depends on it (https://learn.microsoft.com/graph/errors).
 
+import { isCertificateError, isProxyRefusal } from "../connection_errors.ts";
 import type { NotSent, Sent } from "../delivery/delivery.ts";
 import type { HttpFailure, HttpResponse } from "../http/client.ts";
 import { type Reply, reply } from "../smtp/reply.ts";
@@ -227,27 +228,17 @@ export function classifyResponse(
   };
 }
 
-/**
- * OpenSSL's verdicts on a chain without their `X509_V_ERR_`, as the runtimes name them
- * (https://docs.openssl.org/3.0/man3/X509_STORE_CTX_get_error/), and theirs on the host name.
- */
-const CERTIFICATE_ERRORS =
-  /^(?:CERT_|UNABLE_TO_|(?:DEPTH_ZERO_)?SELF_SIGNED_CERT|INVALID_(?:CA|PURPOSE)$|HOSTNAME_MISMATCH$|ERR_TLS_CERT_|ENOCERTIFICATE$)/;
-
 /** Whether there was no connection because the service's certificate is not trusted. */
 export function isUntrusted({ sent, code }: Pick<HttpFailure, "sent" | "code">): boolean {
-  return !sent && CERTIFICATE_ERRORS.test(code);
+  return !sent && isCertificateError(code);
 }
-
-/** A proxy's own 4xx (`runtime/tunnel.ts`); its 5xx may be temporary. */
-const PROXY_REFUSALS = /^PROXY_4/;
 
 /** Classifies a missing response. @param submits as for {@link classifyResponse} */
 export function classifyFailure(failure: HttpFailure, submits = true): Classification {
   const { sent, code, message } = failure;
   const stopped = !sent && code === "ABORTED";
   const untrusted = isUntrusted(failure);
-  const forbidden = !sent && PROXY_REFUSALS.test(code);
+  const forbidden = !sent && isProxyRefusal(code);
   const row = sent
     ? (submits ? AMBIGUOUS : INTERRUPTED)
     : stopped

@@ -3,6 +3,7 @@
 // Servers differ in their words, so only codes count (RFC 5321 §4.2, RFC 3463). Exchange's are in
 // https://learn.microsoft.com/exchange/mail-flow-best-practices/non-delivery-reports-in-exchange-online/non-delivery-reports-in-exchange-online
 
+import { isCertificateError, isProxyRefusal } from "../connection_errors.ts";
 import type { NotSent } from "../delivery/delivery.ts";
 import type { Failed, Refused, Stage } from "../smtp_client/mail_client.ts";
 import { type Reply, reply, replyText } from "../smtp/reply.ts";
@@ -224,6 +225,24 @@ export const SMTP_UNREACHABLE: SmtpMeaning = {
     "Check name, port, firewall and proxy: `smtp-oauth-relay check`. The client can try again by itself.",
 };
 
+/** Likewise: the relay trusts the server's certificate for no host of this name. */
+export const SMTP_UNTRUSTED: SmtpMeaning = {
+  code: 451,
+  enhanced: "4.4.1",
+  text:
+    "the server's certificate is not trusted, has expired, or names another host; nothing was sent",
+  remedy: "Use the name in the URL that the certificate has; for an authority of your own, set " +
+    "`EXTRA_CA_CERTS_FILEPATH`.",
+};
+
+/** Likewise, by the rules of HTTPS_PROXY. */
+export const SMTP_NO_WAY: SmtpMeaning = {
+  code: 451,
+  enhanced: "4.4.1",
+  text: "the proxy does not let the relay through to the server; nothing was sent",
+  remedy: "Allow the server and its port in the proxy, or name the server in `NO_PROXY`.",
+};
+
 /** The connection broke after the end of the message; it may have been sent. */
 export const SMTP_AMBIGUOUS: SmtpMeaning = {
   code: 451,
@@ -281,7 +300,8 @@ export function meaningOf(given: Reply, stage: Stage): SmtpMeaning {
  * @returns undefined if the code alone does not say
  */
 export function smtpRemedy(code: string): string | undefined {
-  const own = Object.values(LACKING).find(({ name }) => name === code);
+  const own = Object.values(LACKING).find(({ name }) => name === code) ??
+    (isCertificateError(code) ? SMTP_UNTRUSTED : isProxyRefusal(code) ? SMTP_NO_WAY : undefined);
   const [, digits = "", enhanced = ""] = /^SMTP (\d{3})(?: ([\d.]+))?$/.exec(code) ?? [];
   const key = [`${digits} ${enhanced}`, enhanced, digits].find((key) =>
     Object.hasOwn(BY_SMTP_CODE, key)
@@ -298,7 +318,7 @@ export function smtpRemedy(code: string): string | undefined {
 const OWN_CODES = new Set(["BUSY", "STOPPED", "ABORTED"]);
 
 export function classifyFailure({ code, message, ambiguous }: Failed): Classified {
-  const row = ambiguous ? SMTP_AMBIGUOUS : SMTP_UNREACHABLE;
+  const row = ambiguous ? SMTP_AMBIGUOUS : unsentMeaning(code);
   return {
     outcome: {
       type: "later",
@@ -310,6 +330,11 @@ export function classifyFailure({ code, message, ambiguous }: Failed): Classifie
       ...(OWN_CODES.has(code) ? {} : { outage: true }),
     },
   };
+}
+
+function unsentMeaning(code: string): SmtpMeaning {
+  if (isCertificateError(code)) return SMTP_UNTRUSTED;
+  return isProxyRefusal(code) ? SMTP_NO_WAY : SMTP_UNREACHABLE;
 }
 
 /** The reply about one recipient, for a report to the sender. */

@@ -272,6 +272,8 @@ const NO_SETTINGS = new Set([
   "SQLITE_CORRUPT",
   "SQLITE_NOTADB",
   "TLS1_2",
+  "CERT_HAS_EXPIRED",
+  "PROXY_403",
   // Of the tests' properties (tests/support/property.ts).
   "PROPERTY_SEED",
   "PROPERTY_RUNS",

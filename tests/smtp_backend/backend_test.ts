@@ -9,6 +9,7 @@ import { Secret } from "../../src/secret.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { accountWith, mailOf, tokenOf } from "../support/submissions.ts";
 import { noToken } from "../queue/queue_world.ts";
+import { smtpRemedy } from "../../src/smtp_backend/smtp_errors.ts";
 import {
   accepted,
   CONVERSATION,
@@ -111,8 +112,16 @@ describe("a delivery by SMTP", () => {
       ]
     ) {
       const { server, authorization, backend } = world([failed("connect", code)]);
-      assert.equal(notSent(await backend.deliver(MAIL, { authorization })).code, code);
+      const outcome = notSent(await backend.deliver(MAIL, { authorization }));
+      assert.equal(outcome.code, code);
       assert.equal(server.sendings.length, 1, code);
+      const said = /CERT/.test(code)
+        ? /certificate is not trusted/
+        : /^PROXY/.test(code)
+        ? /the proxy does not let/
+        : /cannot be reached/;
+      assert.match(String(outcome.reply.text), said);
+      assert.equal(smtpRemedy(code) === undefined, !/CERT|PROXY/.test(code));
     }
   });
 
