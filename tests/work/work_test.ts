@@ -18,6 +18,9 @@ const BEFORE = 10;
 /** Messages on each connection that are counted. */
 const COUNTED = 50;
 
+/** Octets of a package in the executable, from which it is named. */
+const LARGE = 20_000;
+
 /**
  * Calls that depend on time and on the machine, not on the work: how threads wait for each other, how many
  * events a wait returns at once, and memory that collectors and compilers ask for when they find time.
@@ -160,10 +163,21 @@ if (!("Deno" in globalThis)) {
     it("has as many octets and modules as recorded", async () => {
       const { bundle } = await import("../../scripts/build/bundle.ts");
       const { text, files } = await bundle(root);
-      assertAsRecorded("JavaScript of the executable", {
-        octets: text.length,
-        modules: files.size,
-      });
+      const places = new Map<string, number>();
+      for (const [file, octets] of files) {
+        const place = file.startsWith("src/") ? "our own" : placeOf(file);
+        places.set(place, (places.get(place) ?? 0) + octets);
+      }
+      const large = [...places].filter(([, octets]) => octets >= LARGE);
+      assertAsRecorded(
+        "JavaScript of the executable",
+        {
+          ...Object.fromEntries(large.toSorted(([, a], [, b]) => b - a)),
+          "all octets": text.length,
+          "all modules": files.size,
+        },
+        (place) => place.startsWith("all ") ? 0 : LARGE,
+      );
     });
   });
 }
