@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, it } from "node:test";
-import { type Program, PROGRAMS, root } from "../end_to_end/programs.ts";
+import { type Program, root, SHIPPED, SOURCE } from "../end_to_end/programs.ts";
 import { assertAsRecorded, type Figures, rounded } from "./figures.ts";
 import type { Probe } from "./probe.ts";
 import { CONNECTIONS, SteadyWorld } from "./steady.ts";
@@ -41,10 +41,7 @@ const absent = spawnSync("strace", ["-c", "true"]).status === 0
   ? false
   : "strace is not installed, or may not trace here";
 
-// Under Bun the last one is the executable, which is the same program.
-const shipped = PROGRAMS.at(-1)!;
-
-describe(`system calls per message, on ${shipped.name}`, { skip: absent }, () => {
+describe(`system calls per message, on ${SHIPPED.name}`, { skip: absent }, () => {
   it("are as recorded", async () => {
     const perMessage = { reads: 0, sends: 0, writes: 0, others: 0 };
     for (const call of await systemCalls()) {
@@ -54,7 +51,7 @@ describe(`system calls per message, on ${shipped.name}`, { skip: absent }, () =>
     // /proc/self/statm now and then: a busy machine changes how often, but it is never once a message.
     const seldom = ["writes", "others"];
     assertAsRecorded(
-      `system calls per message, on ${shipped.name}`,
+      `system calls per message, on ${SHIPPED.name}`,
       roundedAll(perMessage),
       (name) => seldom.includes(name) ? 0.75 : 0,
     );
@@ -67,8 +64,8 @@ describe(`system calls per message, on ${shipped.name}`, { skip: absent }, () =>
       const file = join(directory, "calls");
       // Each line is in the file before the call's thread goes on.
       const strace = ["strace", "-D", "-f", "-qq", "-s", "0", "-o", file];
-      const command = [...strace, ...shipped.command];
-      const world = await SteadyWorld.open({ ...shipped, command });
+      const command = [...strace, ...SHIPPED.command];
+      const world = await SteadyWorld.open({ ...SHIPPED, command });
       try {
         await world.logIn();
         await world.send(BEFORE);
@@ -87,7 +84,7 @@ describe(`system calls per message, on ${shipped.name}`, { skip: absent }, () =>
 
 // What is in a process can be counted with Bun alone; the executable is made of the same modules.
 if (!("Deno" in globalThis)) {
-  const [command, main] = PROGRAMS[0]!.command as [string, string];
+  const [command, main] = SOURCE.command as [string, string];
   const probed: Program = {
     name: "Bun",
     command: [command, "--preload", join(root, "tests/work/probe.ts"), main],
