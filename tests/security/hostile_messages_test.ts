@@ -35,10 +35,10 @@ function read(text: string, account: SenderOverride = {}): string {
   return "prepared";
 }
 
-/** Milliseconds of CPU, the best of several runs: other work of the machine is not counted. */
-function timeOf(action: () => void, tries = 3): number {
+/** Milliseconds of CPU: other work of the machine is not counted. What is over the bound is tried again. */
+function timeOf(action: () => void, bound: number): number {
   let best = Infinity;
-  for (let i = 0; i < tries && best > 100; i++) {
+  for (let i = 0; i < 3 && best >= bound; i++) {
     const before = process.cpuUsage();
     action();
     const { user, system } = process.cpuUsage(before);
@@ -125,7 +125,7 @@ describe("a header field of 60 kB", () => {
           const text = `${first}${field}${body}${end}\r\n\r\nText\r\n`;
           // With an address in its entry, From is rewritten: another code path.
           const account = i % 2 === 0 ? {} : { fromEmail: "me@x.test" };
-          const took = timeOf(() => void read(text, account));
+          const took = timeOf(() => void read(text, account), FIELD_BOUND);
           assert.ok(took < FIELD_BOUND, `${JSON.stringify(piece)} ${end}: ${Math.round(took)} ms`);
         }
       }
@@ -139,7 +139,7 @@ describe("a header field of 60 kB", () => {
       ) {
         for (const end of ENDS) {
           const text = `From: ${piece.repeat(SIZE / piece.length)}${end}\r\n\r\nText\r\n`;
-          const took = timeOf(() => void read(text, account));
+          const took = timeOf(() => void read(text, account), FIELD_BOUND);
           assert.ok(took < FIELD_BOUND, `${JSON.stringify(piece)} ${end}: ${Math.round(took)} ms`);
         }
       }
@@ -265,7 +265,7 @@ describe("a message of some megabytes", () => {
     it(`is read or refused quickly: ${what}`, () => {
       const message = text();
       let became = "";
-      const took = timeOf(() => became = read(message), 2);
+      const took = timeOf(() => became = read(message), MESSAGE_BOUND);
       assert.match(became, outcome);
       assert.ok(took < MESSAGE_BOUND, `${Math.round(took)} ms`);
     });
