@@ -13,8 +13,11 @@ const SINGLY = ["tests/end_to_end", "tests/sandbox", "tests/commands", "tests/de
 /** Next, as each of them takes long: a runtime that begins one at the end would be waited for. */
 const SLOW = ["tests/security", "tests/fuzz", "tests/queue", "tests/server"];
 
+/** What tries scripts of the shell alone: no runtime of ours runs them, so once is enough. */
+const ONCE = ["tests/deploy/entra_test.ts"];
+
 /** What tries less in `npm test` asks this file whether it may (tests/support/thorough.ts). */
-const HAS_QUICK_FORM = /\/(?:thorough|property|budget)\.ts"/;
+const HAS_QUICK_FORM = /\/(?:thorough|property|budget)\.ts"|\bstartable\(/;
 /** What starts the program takes what is shipped: on Bun, the program from source is another one. */
 const STARTS_PROGRAMS = /\bPROGRAMS\b/;
 
@@ -63,6 +66,16 @@ export function filesAgain(root, paths) {
     texts.filter(({ text }) => patterns.some((pattern) => pattern.test(text)))
       .map(({ file }) => file);
   return { Deno: having(HAS_QUICK_FORM), Bun: having(HAS_QUICK_FORM, STARTS_PROGRAMS) };
+}
+
+/**
+ * The runtimes that a piece is run on.
+ *
+ * @param {Piece} piece
+ * @param {string[]} runtimes all there are
+ */
+export function runtimesOf({ files }, runtimes) {
+  return files.every((file) => ONCE.includes(file)) ? runtimes.slice(-1) : runtimes;
 }
 
 /**

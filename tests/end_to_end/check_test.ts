@@ -11,7 +11,7 @@ import { type Case, CASES } from "./check_cases.ts";
 import { createWorld, SECRET, USERNAME, type World } from "./check_world.ts";
 import { CONNECTION_STRING } from "../support/azurite.ts";
 import { THOROUGH } from "../support/thorough.ts";
-import { type Program, PROGRAMS, root, run, Running, serve } from "./programs.ts";
+import { type Program, PROGRAMS, root, run, Running, serve, startable } from "./programs.ts";
 
 const NO_SCRIPT = spawnSync("script", ["--version"]).error === undefined
   ? false
@@ -322,7 +322,7 @@ for (const program of PROGRAMS) {
       [["extra"], /too many arguments/],
     ];
     it("refuses options that exclude each other: one line, and status 2", async () => {
-      for (const [args, line] of mistakes) {
+      for (const [args, line] of startable(program, mistakes)) {
         const { status, stdout, stderr } = await check(program, args);
         assert.deepEqual([status, stdout], [2, ""], stderr);
         assert.match(stderr, line);

@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { TEST_RUN } from "../support/thorough.ts";
+import { TEST_RUN, THOROUGH } from "../support/thorough.ts";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -35,6 +35,15 @@ export const PROGRAMS: readonly Program[] = TEST_RUN === "again" || SHIPPED === 
   : TEST_RUN === "long"
   ? [SOURCE, SHIPPED]
   : [SHIPPED];
+
+/**
+ * Cases of which each starts a process and needs little of the runtime. Deno takes four times as long to
+ * start as the executable: there `npm test` tries every fourth, and `npm run test:long` all.
+ */
+export function startable<Case>(program: Program, cases: readonly Case[]): readonly Case[] {
+  if (THOROUGH || program.name !== "Deno") return cases;
+  return cases.filter((_, number) => number % 4 === 0);
+}
 
 if (!("Deno" in globalThis) && !existsSync(executable)) {
   throw new Error("dist/smtp-oauth-relay is missing: build it first (npm run build)");
