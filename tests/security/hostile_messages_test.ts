@@ -53,8 +53,8 @@ const FIELD_BOUND = 1000;
 const MESSAGE_BOUND = 5000;
 const SIZE = 60_000;
 
+/** From has a test of its own. */
 const FIELDS = [
-  "From: ",
   "To: ",
   "Cc: ",
   "Bcc: ",
@@ -118,11 +118,10 @@ const ENDS = ["", '")> @x.test'];
 describe("a header field of 60 kB", () => {
   for (const field of FIELDS) {
     it(`takes time in proportion to its size, whatever it repeats: ${field}`, () => {
-      const first = field.startsWith("From") ? "" : "From: me@x.test\r\n";
       for (const piece of REPEATED) {
         const body = piece.repeat(SIZE / piece.length);
         for (const [i, end] of ENDS.entries()) {
-          const text = `${first}${field}${body}${end}\r\n\r\nText\r\n`;
+          const text = `From: me@x.test\r\n${field}${body}${end}\r\n\r\nText\r\n`;
           // With an address in its entry, From is rewritten: another code path.
           const account = i % 2 === 0 ? {} : { fromEmail: "me@x.test" };
           const took = timeOf(() => void read(text, account), FIELD_BOUND);
