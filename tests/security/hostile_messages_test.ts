@@ -13,6 +13,7 @@ import type { SenderOverride } from "../../src/message/originator.ts";
 import { SenderList } from "../../src/accounts/sender_list.ts";
 import type { Content } from "../../src/smtp/content.ts";
 import { envelope, OPTIONS, prepareMessage } from "../graph/preparing.ts";
+import { THOROUGH } from "../support/thorough.ts";
 
 /** As it arrives from a socket. */
 function content(text: string): Content {
@@ -132,11 +133,11 @@ describe("a header field of 60 kB", () => {
   }
 
   it("takes time in proportion in From, with and without an address in the account's entry", () => {
-    for (const piece of REPEATED) {
+    for (const [i, piece] of REPEATED.entries()) {
       for (
         const account of [{}, { fromEmail: "me@x.test" }, { fromEmail: "me@x.test", fromName: "N" }]
       ) {
-        for (const end of ENDS) {
+        for (const end of THOROUGH ? ENDS : [ENDS[i % ENDS.length]!]) {
           const text = `From: ${piece.repeat(SIZE / piece.length)}${end}\r\n\r\nText\r\n`;
           const took = timeOf(() => void read(text, account), FIELD_BOUND);
           assert.ok(took < FIELD_BOUND, `${JSON.stringify(piece)} ${end}: ${Math.round(took)} ms`);
