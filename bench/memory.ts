@@ -12,7 +12,7 @@ import process from "node:process";
 import { createInterface, type Interface } from "node:readline";
 import { selfSignedCertificate } from "../src/certificates/self_signed.ts";
 import { filesFor, sha256Of } from "../tests/support/large_message.ts";
-import { type Program, PROGRAMS, serve } from "../tests/end_to_end/programs.ts";
+import { type Program, serve, SHIPPED } from "../tests/end_to_end/programs.ts";
 import { allowed, fullLoad, type Load, peakOf, WORKING_SHARE } from "./memory/scenario.ts";
 import { SHAPES } from "./memory/shapes.ts";
 import { theExecutable } from "./processes.ts";
@@ -89,7 +89,7 @@ async function singleMessages(): Promise<void> {
   try {
     const lines = createInterface(cloud.stdout!);
     const url = await nextLine(lines);
-    for (const program of [...PROGRAMS.filter(({ name }) => name !== "Bun"), deno]) {
+    for (const program of [SHIPPED, deno]) {
       for (const megabytes of MEGABYTES) {
         const relay = await serve(program, {
           TLS_CERT_FILEPATH: files.cert,

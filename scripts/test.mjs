@@ -1,6 +1,7 @@
 // The tests on both runtimes, and on the executable, which is built first: what failed, a line for each
-// folder, and the numbers last. Arguments are the files or folders to test. With --long: the tests
-// that take long or need the machine for themselves, and those of what is deployed (tests/deploy/).
+// folder, and the numbers last. Arguments are the files or folders to test. With --long: those of them
+// that have more to try, thoroughly, then the tests that take long or need the machine for themselves, and
+// those of what is deployed (tests/deploy/).
 
 import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -8,7 +9,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { pieces, testFiles } from "./test_plan.mjs";
+import { filesAgain, pieces, runtimesOf, testFiles } from "./test_plan.mjs";
 import { counts, failedFiles, failureText } from "./test_results.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -22,8 +23,11 @@ const args = process.argv.slice(2);
 const long = args.includes("--long");
 const paths = args.filter((arg) => arg !== "--long");
 let files;
+let again = { Deno: [], Bun: [] };
 try {
-  files = testFiles(root, paths.length > 0 ? paths : ["tests"], long);
+  const where = paths.length > 0 ? paths : ["tests"];
+  files = testFiles(root, where, long);
+  if (long) again = filesAgain(root, where);
 } catch (error) {
   console.error(`test: ${error.message}`);
   process.exit(1);
@@ -53,8 +57,13 @@ const RUNTIMES = {
   },
 };
 
-/** Runs a command to its end. @returns its exit status, and what it has printed */
-function run(command, args) {
+/**
+ * Runs a command to its end.
+ *
+ * @param testRun what tests/support/thorough.ts reads; empty for the quick form
+ * @returns its exit status, and what it has printed
+ */
+function run(command, args, testRun = "") {
   return new Promise((resolve) => {
     const child = spawn(command, args, {
       cwd: root,
@@ -66,6 +75,7 @@ function run(command, args) {
         AZURE_TOKEN_CREDENTIALS: "EnvironmentCredential",
         // Nor does Deno ask for a newer Deno.
         DENO_NO_UPDATE_CHECK: "1",
+        TEST_RUN: testRun,
       },
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -87,7 +97,7 @@ function run(command, args) {
 
 const total = { passed: 0, failed: 0, skipped: 0 };
 /** Commands that run again what has failed. */
-const again = new Set();
+const failures = new Set();
 /** What is known of each line to be printed: a runtime's folder. */
 const lines = new Map();
 
@@ -117,20 +127,20 @@ function expect(label) {
 
 function fail(what, command, text) {
   console.log(`\n${what} FAILED\n\n${text}\n`);
-  again.add(command);
+  failures.add(command);
 }
 
 let count = 0;
 
 /** @returns what runs a piece of the tests on a runtime */
-function testing(runtime, { folder, files }) {
-  const label = `${runtime.padEnd(4)} ${folder}`;
+function testing(runtime, { folder, files }, testRun) {
+  const label = `${runtime.padEnd(4)} ${folder}${testRun === "again" ? ", more" : ""}`;
   expect(label);
   return async () => {
     const xmlFile = join(results, `${count++}.xml`);
     const begun = performance.now();
     const { command, args } = RUNTIMES[runtime];
-    const { status, output } = await run(`${binaries}${command}`, args(files, xmlFile));
+    const { status, output } = await run(`${binaries}${command}`, args(files, xmlFile), testRun);
     let xml = "";
     try {
       xml = readFileSync(xmlFile, "utf8");
@@ -144,7 +154,7 @@ function testing(runtime, { folder, files }) {
       const failed = failedFiles(files, xml, output);
       fail(
         `${runtime}: ${failed.join(" ")}`,
-        `npm test -- ${failed.join(" ")}`,
+        `${testRun === "" ? "" : `TEST_RUN=${testRun} `}npm test -- ${failed.join(" ")}`,
         failureText(output),
       );
     }
@@ -170,27 +180,40 @@ function deploying(script) {
   };
 }
 
+/** Runs the queue's work, so much of it at once. */
+async function work(queue, atOnce) {
+  const worker = async () => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) await next();
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
+}
+
 const build = await run(`${binaries}bun`, ["scripts/build.ts"]);
 if (build.status !== 0) {
   console.log(build.output);
   process.exit(1);
 }
 
+const runtimes = Object.keys(RUNTIMES);
+// One more than there are cores: tests wait for much of their time.
+const atOnce = Math.min(availableParallelism() + 1, 5);
+const more = runtimes.flatMap((runtime) =>
+  pieces(again[runtime]).map((piece) => testing(runtime, piece, "again"))
+);
+const testRun = long ? "long" : process.env.TEST_RUN ?? "";
 const queue = pieces(files).flatMap((piece) =>
-  Object.keys(RUNTIMES).map((runtime) => testing(runtime, piece))
+  runtimesOf(piece, runtimes).map((runtime) => testing(runtime, piece, testRun))
 );
 queue.push(...scripts.map(deploying));
-
-async function work() {
-  for (let next = queue.shift(); next !== undefined; next = queue.shift()) await next();
-}
+await work(more, atOnce);
 // What takes long measures, too, and has the machine for itself.
-const workers = long ? 1 : Math.min(availableParallelism(), 4);
-await Promise.all(Array.from({ length: workers }, work));
+await work(queue, long ? 1 : atOnce);
 rmSync(results, { recursive: true });
 
 if (total.passed + total.failed === 0) total.failed = 1;
-if (again.size > 0) console.log(`\nTo run again what failed:\n  ${[...again].join("\n  ")}`);
+if (failures.size > 0) {
+  console.log(`\nTo run again what failed:\n  ${[...failures].join("\n  ")}`);
+}
 console.log(
   `\n${total.passed} passed, ${total.failed} failed` +
     (total.skipped > 0 ? `, ${total.skipped} skipped` : ""),

@@ -1,6 +1,6 @@
 // Which tests run, in which pieces, and in which order.
 
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join, relative } from "node:path";
 
 /** A test file whose name ends so takes long, or needs the machine for itself: `npm run test:long`. */
@@ -9,6 +9,17 @@ const TEST = "_test.ts";
 
 /** Their tests start programs and browsers: each file is a process, and they begin first. */
 const SINGLY = ["tests/end_to_end", "tests/sandbox", "tests/commands", "tests/deploy"];
+
+/** Next, as each of them takes long: a runtime that begins one at the end would be waited for. */
+const SLOW = ["tests/security", "tests/fuzz", "tests/queue", "tests/server"];
+
+/** What tries scripts of the shell alone: no runtime of ours runs them, so once is enough. */
+const ONCE = ["tests/deploy/entra_test.ts"];
+
+/** What tries less in `npm test` asks this file whether it may (tests/support/thorough.ts). */
+const HAS_QUICK_FORM = /\/(?:thorough|property|budget)\.ts"|\bstartable\(/;
+/** What starts the program takes what is shipped: on Bun, the program from source is another one. */
+const STARTS_PROGRAMS = /\bPROGRAMS\b/;
 
 /**
  * @typedef {{ folder: string, files: string[] }} Piece what one process of a runtime runs
@@ -42,6 +53,32 @@ export function testFiles(root, paths, long) {
 }
 
 /**
+ * Those of `npm test` of which there is more to try: `npm run test:long` runs them again, thoroughly.
+ *
+ * @param {string} root of the checkout
+ * @param {string[]} paths as `testFiles` takes them
+ * @returns {{ Deno: string[], Bun: string[] }} by runtime
+ */
+export function filesAgain(root, paths) {
+  const texts = testFiles(root, paths, false).filter((file) => !file.endsWith(LONG))
+    .map((file) => ({ file, text: readFileSync(join(root, file), "utf8") }));
+  const having = (...patterns) =>
+    texts.filter(({ text }) => patterns.some((pattern) => pattern.test(text)))
+      .map(({ file }) => file);
+  return { Deno: having(HAS_QUICK_FORM), Bun: having(HAS_QUICK_FORM, STARTS_PROGRAMS) };
+}
+
+/**
+ * The runtimes that a piece is run on.
+ *
+ * @param {Piece} piece
+ * @param {string[]} runtimes all there are
+ */
+export function runtimesOf({ files }, runtimes) {
+  return files.every((file) => ONCE.includes(file)) ? runtimes.slice(-1) : runtimes;
+}
+
+/**
  * Divides files into pieces: a folder is one, so that its files share the time that a process takes to
  * start; but what starts programs itself is divided further, for the pieces to end about together.
  *
@@ -54,9 +91,10 @@ export function pieces(files) {
     const folder = file.split("/").slice(0, -1).join("/");
     folders.set(folder, [...(folders.get(folder) ?? []), file]);
   }
+  const order = [...SINGLY, ...SLOW];
   const rank = (folder) => {
-    const place = SINGLY.findIndex((name) => `${folder}/`.startsWith(`${name}/`));
-    return place < 0 ? SINGLY.length : place;
+    const place = order.findIndex((name) => `${folder}/`.startsWith(`${name}/`));
+    return place < 0 ? order.length : place;
   };
   return [...folders]
     .sort(([a, ofA], [b, ofB]) => rank(a) - rank(b) || ofB.length - ofA.length)

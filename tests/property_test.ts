@@ -5,7 +5,7 @@ import process from "node:process";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import * as fc from "./support/property.ts";
-import { factorIn, seedIn, STANDARD_SEED } from "./support/property.ts";
+import { factorIn, runsIn, seedIn, STANDARD_SEED } from "./support/property.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
@@ -43,7 +43,19 @@ describe("properties", () => {
     }
     let runs = 0;
     fc.assert(fc.property(fc.nat(), () => void runs++), { numRuns: 3 });
-    assert.equal(runs, 3 * factorIn(process.env));
+    assert.equal(runs, runsIn(process.env, 3));
+  });
+
+  it("try a quarter in npm test, but not fewer than 100, and all in npm run test:long", () => {
+    assert.deepEqual([3, 100, 150, 300, 3000].map((runs) => runsIn({}, runs)), [
+      3,
+      100,
+      100,
+      100,
+      750,
+    ]);
+    assert.equal(runsIn({ TEST_RUN: "again" }, 3000), 3000);
+    assert.equal(runsIn({ PROPERTY_RUNS: "2" }, 3000), 6000);
   });
 
   it("try the same values in each run, and report the seed and path of a failure", () => {

@@ -192,6 +192,8 @@ const NO_SETTINGS = new Set([
   "RELAY_BUILD_COMMIT",
   "NO_SENDER",
   "NO_IDENTITY",
+  // Of the tests.
+  "UPDATE_WORK",
   // A password for `check`, which is no setting of the relay.
   "RELAY_PASSWORD",
   "SENDER_NOT_ALLOWED",

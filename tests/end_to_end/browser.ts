@@ -29,13 +29,61 @@ export interface Screen {
   readonly mobile?: boolean;
 }
 
+/** Chromium's process, which takes a second to start: the pages of a test file share it. */
+interface Chromium {
+  readonly child: ChildProcess;
+  readonly profile: string;
+  /** For DevTools. */
+  readonly address: string;
+}
+
+let chromium: Promise<Chromium> | undefined;
+
+async function startChromium(): Promise<Chromium> {
+  const profile = mkdtempSync(join(tmpdir(), "relay-chromium-"));
+  const child = spawn("chromium", [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    `--user-data-dir=${profile}`,
+    "--remote-debugging-port=0",
+    "about:blank",
+  ], { env: { PATH: process.env["PATH"], HOME: profile }, stdio: ["ignore", "ignore", "pipe"] });
+  const address = await new Promise<string>((resolve, reject) => {
+    let said = "";
+    child.stderr!.setEncoding("utf8").on("data", (text: string) => {
+      said += text;
+      const match = /DevTools listening on (ws:\S+)/.exec(said);
+      if (match !== null) resolve(match[1]!);
+    });
+    child.once("exit", (code) => reject(new Error(`chromium ended with ${code}: ${said}`)));
+  });
+  return { child, profile, address };
+}
+
+/** Ends Chromium: to be called after the tests of a file. */
+export async function quitBrowser(): Promise<void> {
+  if (chromium === undefined) return;
+  const { child, profile } = await chromium;
+  chromium = undefined;
+  // Its other processes hold standard error too, and write to the profile until they end.
+  const exited = new Promise((resolve) => child.once("close", resolve));
+  process.kill(child.pid!, "SIGTERM");
+  await exited;
+  rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+}
+
+/** A page in a context of its own, which shares no cookies, cache or storage with others. */
 export class Browser {
   /** Errors on the console, those of frames too. */
   readonly errors: string[] = [];
   /** The addresses of all requests, of frames too. */
   readonly requests: string[] = [];
-  readonly #child: ChildProcess;
-  readonly #profile: string;
   readonly #socket: WebSocket;
   readonly #waiting = new Map<
     number,
@@ -43,41 +91,23 @@ export class Browser {
   >();
   #next = 1;
   #session: string | undefined;
+  #context: string | undefined;
 
   static async open(url: string, width = 1280, height = 800): Promise<Browser> {
-    const profile = mkdtempSync(join(tmpdir(), "relay-chromium-"));
-    const child = spawn("chromium", [
-      "--headless",
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-      `--user-data-dir=${profile}`,
-      `--window-size=${width},${height}`,
-      "--remote-debugging-port=0",
-      "about:blank",
-    ], { env: { PATH: process.env["PATH"], HOME: profile }, stdio: ["ignore", "ignore", "pipe"] });
-    const address = await new Promise<string>((resolve, reject) => {
-      let said = "";
-      child.stderr!.setEncoding("utf8").on("data", (text: string) => {
-        said += text;
-        const match = /DevTools listening on (ws:\S+)/.exec(said);
-        if (match !== null) resolve(match[1]!);
-      });
-      child.once("exit", (code) => reject(new Error(`chromium ended with ${code}: ${said}`)));
-    });
+    chromium ??= startChromium();
+    const { address } = await chromium;
     const socket = new WebSocket(address);
     await new Promise((resolve, reject) => {
       socket.onopen = resolve;
       socket.onerror = () => reject(new Error("no DevTools connection"));
     });
-    const browser = new Browser(child, profile, socket);
-    const { targetId } = await browser.#send("Target.createTarget", { url: "about:blank" }) as {
-      targetId: string;
+    const browser = new Browser(socket);
+    const { browserContextId } = await browser.#send("Target.createBrowserContext", {}) as {
+      browserContextId: string;
     };
+    browser.#context = browserContextId;
+    const blank = { url: "about:blank", browserContextId };
+    const { targetId } = await browser.#send("Target.createTarget", blank) as { targetId: string };
     const attached = await browser.#send("Target.attachToTarget", { targetId, flatten: true });
     browser.#session = (attached as { sessionId: string }).sessionId;
     await browser.#watch(browser.#session);
@@ -87,9 +117,7 @@ export class Browser {
     return browser;
   }
 
-  constructor(child: ChildProcess, profile: string, socket: WebSocket) {
-    this.#child = child;
-    this.#profile = profile;
+  constructor(socket: WebSocket) {
     this.#socket = socket;
     socket.onmessage = ({ data }) => {
       const incoming = JSON.parse(String(data)) as Incoming;
@@ -193,13 +221,14 @@ export class Browser {
     return (await this.#send("Page.captureScreenshot", { format: "png" }) as { data: string }).data;
   }
 
+  /** Closes the page, with all that it has stored. */
   async close(): Promise<void> {
-    // Its other processes hold standard error too, and write to the profile until they end.
-    const exited = new Promise((resolve) => this.#child.once("close", resolve));
+    const context = { browserContextId: this.#context };
+    this.#context = undefined;
+    if (context.browserContextId === undefined) return;
+    this.#session = undefined;
+    await this.#send("Target.disposeBrowserContext", context);
     this.#socket.close();
-    process.kill(this.#child.pid!, "SIGTERM");
-    await exited;
-    rmSync(this.#profile, { recursive: true, force: true, maxRetries: 5 });
   }
 
   #send(

@@ -24,7 +24,7 @@ export interface Case {
   readonly codes: readonly Code[];
   /** The lines, with cause and fix. */
   readonly says: readonly RegExp[];
-  /** On the executable as well. */
+  /** Also on Deno in `npm test`; all others are tried there by `npm run test:long`. */
   readonly everywhere?: boolean;
   /** The name of the matching example in docs/check.md. */
   readonly example?: string;

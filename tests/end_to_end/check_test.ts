@@ -10,7 +10,8 @@ import { CODES } from "../../src/check/codes.ts";
 import { type Case, CASES } from "./check_cases.ts";
 import { createWorld, SECRET, USERNAME, type World } from "./check_world.ts";
 import { CONNECTION_STRING } from "../support/azurite.ts";
-import { type Program, PROGRAMS, root, run, Running, serve } from "./programs.ts";
+import { THOROUGH } from "../support/thorough.ts";
+import { type Program, PROGRAMS, root, run, Running, serve, startable } from "./programs.ts";
 
 const NO_SCRIPT = spawnSync("script", ["--version"]).error === undefined
   ? false
@@ -321,7 +322,7 @@ for (const program of PROGRAMS) {
       [["extra"], /too many arguments/],
     ];
     it("refuses options that exclude each other: one line, and status 2", async () => {
-      for (const [args, line] of mistakes) {
+      for (const [args, line] of startable(program, mistakes)) {
         const { status, stdout, stderr } = await check(program, args);
         assert.deepEqual([status, stdout], [2, ""], stderr);
         assert.match(stderr, line);
@@ -336,8 +337,9 @@ for (const program of PROGRAMS) {
       assert.match(both.stderr, /--password-file and RELAY_PASSWORD are both given: leave one/);
     });
 
-    const everywhere = program.name !== "the executable";
-    for (const one of CASES.filter((case_) => everywhere || case_.everywhere)) {
+    // A process of Deno costs four times as much as one of the executable.
+    const all = THOROUGH || program.name !== "Deno";
+    for (const one of CASES.filter(({ everywhere }) => all || everywhere)) {
       it(`names ${one.name}`, () => tryCase(program, one));
     }
   });

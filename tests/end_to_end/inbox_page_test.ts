@@ -7,9 +7,9 @@ import { Buffer } from "node:buffer";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { describe, it } from "node:test";
+import { after, describe, it } from "node:test";
 import { createTransport } from "nodemailer";
-import { Browser, NO_BROWSER } from "./browser.ts";
+import { Browser, NO_BROWSER, quitBrowser } from "./browser.ts";
 import { SmtpClient } from "./smtp_client.ts";
 import { PROGRAMS, type Relay, sandbox, SECRET, USERNAME } from "./programs.ts";
 
@@ -54,6 +54,8 @@ async function takePictures(browser: Browser, relay: Relay, folder: string): Pro
   await there("requests");
   await store("inbox_phone.png");
 }
+
+after(quitBrowser);
 
 for (const program of PROGRAMS) {
   describe(`the inbox page of ${program.name}`, () => {

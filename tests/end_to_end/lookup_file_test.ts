@@ -30,6 +30,7 @@ import {
   Running,
   SECRET,
   serve,
+  startable,
   TENANT,
   USERNAME,
 } from "./programs.ts";
@@ -271,7 +272,7 @@ for (const program of PROGRAMS) {
     ];
     it("ends with one line for a command line that is wrong", async () => {
       writeFileSync(path, "{}");
-      for (const [args, status, line] of WRONG) {
+      for (const [args, status, line] of startable(program, WRONG)) {
         const result = await lookup(args);
         assert.deepEqual([result.status, result.stdout], [status, ""], result.stderr);
         assert.match(result.stderr, /^smtp-oauth-relay: .*\n$/);

@@ -26,6 +26,7 @@ import {
   sandbox,
   SECRET,
   serve,
+  startable,
   TENANT,
   USERNAME,
 } from "./programs.ts";
@@ -303,7 +304,7 @@ for (const program of PROGRAMS) {
       [["delete", "x"], 2, /there is no terminal: add --yes$/m],
       [["delete", "x", "--json"], 2, /there is no terminal: add --yes$/m],
     ];
-    for (const [args, status, line] of WRONG) {
+    for (const [args, status, line] of startable(program, WRONG)) {
       it(`exits with ${status} and one line for: lookup ${args.join(" ").slice(0, 60)}`, async () => {
         const result = await lookup(args);
         assert.equal(result.status, status, result.stderr);

@@ -11,7 +11,7 @@ import { Sealer } from "../../src/queue/sealing.ts";
 import { openSqliteQueue } from "../../src/queue/sqlite/sqlite_queue.ts";
 import type { MessageState, QueueStore } from "../../src/queue/store.ts";
 import { newMessage, QUEUED_SECRET, queueKey } from "../support/fake_queue.ts";
-import { PROGRAMS, root, run, Running } from "./programs.ts";
+import { PROGRAMS, root, run, Running, startable } from "./programs.ts";
 
 /** util-linux's `script`, which makes a terminal; others of that name take other arguments. */
 const NO_SCRIPT = /util-linux/.test(String(spawnSync("script", ["--version"]).stdout))
@@ -214,7 +214,7 @@ for (const program of PROGRAMS) {
       [["export", "abc"], 1, /there is no message "abc" in the queue$/m],
       [["list", "--service", "--env-file", "x"], 2, /leave --env-file out/],
     ];
-    for (const [args, status, line] of WRONG) {
+    for (const [args, status, line] of startable(program, WRONG)) {
       it(`exits with ${status} and one line for: queue ${args.join(" ")}`, async () => {
         const result = await queue(args);
         assert.equal(result.status, status, result.stderr);

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
-import { PROGRAMS, run, serve } from "./programs.ts";
+import { PROGRAMS, run, serve, startable } from "./programs.ts";
 import { P224 } from "../support/key_kinds.ts";
 import { startRawServer } from "../support/raw_server.ts";
 
@@ -176,7 +176,7 @@ for (const program of PROGRAMS) {
       ],
       ["an unknown flag of username", ["username", "--jsn", "x@lookup"], /unknown option '--jsn'/],
     ];
-    for (const [name, args, line] of usageErrors) {
+    for (const [name, args, line] of startable(program, usageErrors)) {
       it(`exits with 2 and one line for ${name}`, async () => {
         assertRefusal(await ends(args), EX_USAGE, [line]);
       });
@@ -219,7 +219,7 @@ for (const program of PROGRAMS) {
         /of the kind EC P-224.*: get a certificate with an RSA key of 2048 bits or more/,
       ],
     ];
-    for (const [name, cert, key, line] of certificates) {
+    for (const [name, cert, key, line] of startable(program, certificates)) {
       it(`does not start with a certificate that ${name}`, async () => {
         assertRefusal(await ends(["serve"], certificate(cert, key)), EX_CONFIG, [line]);
       });

@@ -33,7 +33,7 @@ const greetedOn = (port: number, host = "127.0.0.1") => greeting(connectTcp(port
 const greetedInTls = (port: number) =>
   greeting(connectTls({ port, host: "127.0.0.1", rejectUnauthorized: false }));
 
-PROGRAMS.forEach((program, number) => {
+for (const program of PROGRAMS) {
   describe(`under a service manager, ${program.name}`, () => {
     let directory: string;
     let files: Record<string, string>;
@@ -60,7 +60,7 @@ PROGRAMS.forEach((program, number) => {
         // Every second one is abstract.
         notify: count++ % 2 === 0
           ? join(directory, `notify-${count}`)
-          : `@relay-test-${process.pid}-${number}-${count}`,
+          : `@relay-test-${process.pid}-${count}`,
         environment: {
           PATH: process.env["PATH"] ?? "",
           HOME: process.env["HOME"] ?? "",
@@ -339,4 +339,4 @@ PROGRAMS.forEach((program, number) => {
       assert.match(refused.stderr, /this is a run from source: build it first/);
     });
   });
-});
+}

@@ -83,7 +83,7 @@ describe("fuzzing", () => {
 
 describe("a process that fuzzes", () => {
   /** Fuzzes a target whose `run` has this body. */
-  async function ofBody(body: string) {
+  async function ofBody(body: string, seconds = 3, grace = 2) {
     const folder = mkdtempSync(join(tmpdir(), "fuzz-"));
     const path = join(folder, "targets.mjs");
     const run = `const kept = []; function run(octets) { ${body} }`;
@@ -91,14 +91,14 @@ describe("a process that fuzzes", () => {
     writeFileSync(path, `${run}\nexport const targetOf = () => (${target});\n`);
     try {
       const instrumented = { path, branches: 1, remove: () => {} };
-      return await guided(instrumented, "x", { seed: 1, runs: 300, seconds: 3 }, 2);
+      return await guided(instrumented, "x", { seed: 1, runs: 300, seconds }, grace);
     } finally {
       rmSync(folder, { recursive: true });
     }
   }
 
   it("is ended when it hangs, and the input is known", async () => {
-    const { finding } = await ofBody("if (octets.length > 4) for (;;);");
+    const { finding } = await ofBody("if (octets.length > 4) for (;;);", 0.5, 0.5);
     assert.equal(finding?.error, "it hangs");
     assert.ok(Buffer.from(finding.input, "base64").length > 4);
   });

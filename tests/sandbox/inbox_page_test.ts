@@ -7,10 +7,11 @@ import { Buffer } from "node:buffer";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterEach, describe, it } from "node:test";
+import { after, afterEach, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
-import { Browser, NO_BROWSER, type Screen } from "../end_to_end/browser.ts";
+import { Browser, NO_BROWSER, quitBrowser, type Screen } from "../end_to_end/browser.ts";
 import { openSandbox, type Sandbox } from "../support/sandbox.ts";
+import { THOROUGH } from "../support/thorough.ts";
 
 const AXE = readFileSync(
   fileURLToPath(new URL("../../node_modules/axe-core/axe.min.js", import.meta.url)),
@@ -60,6 +61,8 @@ function assertQuiet(): void {
   );
   assert.deepEqual(foreign, []);
 }
+
+after(quitBrowser);
 
 describe("the inbox page", () => {
   afterEach(async () => {
@@ -366,6 +369,8 @@ describe("the inbox page", () => {
 
   for (const dark of [false, true]) {
     for (const size of [{ width: 1280, height: 800 }, PHONE]) {
+      // Each colour and each size; all four together are for the long suite.
+      if (!THOROUGH && dark !== (size === PHONE)) continue;
       const how = `${dark ? "dark" : "light"}, ${size.width} px`;
       it(`has no violation found by axe: ${how}`, OPTIONS, async () => {
         await open(size);

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
-import { pieces, testFiles } from "../../scripts/test_plan.mjs";
+import { filesAgain, pieces, runtimesOf, testFiles } from "../../scripts/test_plan.mjs";
 import { counts, failedFiles, failureText } from "../../scripts/test_results.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -27,6 +27,23 @@ describe("the tests that are run", () => {
     assert.deepEqual(testFiles(root, ["tests/fuzz"], true), [LONG]);
     assert.deepEqual(testFiles(root, [`./${LONG}`, QUICK], false), [QUICK, LONG]);
     assert.throws(() => testFiles(root, ["tests/nowhere"], false), /there is no tests\/nowhere/);
+  });
+
+  it("are run again by the long suite where there is more to try, or another program", () => {
+    const property = "tests/message/structure_test.ts";
+    const program = "tests/end_to_end/stop_test.ts";
+    const neither = "tests/smtp/purity_test.ts";
+    const again = filesAgain(root, [property, program, neither, QUICK, LONG]);
+    assert.deepEqual(again.Deno, [QUICK, property]);
+    assert.deepEqual(again.Bun, [program, QUICK, property]);
+  });
+
+  it("run on both runtimes, but for those of scripts that neither runs", () => {
+    const runtimes = ["Deno", "Bun"];
+    for (const piece of pieces(testFiles(root, ["tests"], false))) {
+      const once = piece.files[0] === "tests/deploy/entra_test.ts";
+      assert.deepEqual(runtimesOf(piece, runtimes), once ? ["Bun"] : runtimes);
+    }
   });
 
   it("share a process within a folder, but for those that start programs themselves", () => {

@@ -13,6 +13,7 @@ import type { SenderOverride } from "../../src/message/originator.ts";
 import { SenderList } from "../../src/accounts/sender_list.ts";
 import type { Content } from "../../src/smtp/content.ts";
 import { envelope, OPTIONS, prepareMessage } from "../graph/preparing.ts";
+import { THOROUGH } from "../support/thorough.ts";
 
 /** As it arrives from a socket. */
 function content(text: string): Content {
@@ -35,10 +36,10 @@ function read(text: string, account: SenderOverride = {}): string {
   return "prepared";
 }
 
-/** Milliseconds of CPU, the best of several runs: other work of the machine is not counted. */
-function timeOf(action: () => void, tries = 3): number {
+/** Milliseconds of CPU: other work of the machine is not counted. What is over the bound is tried again. */
+function timeOf(action: () => void, bound: number): number {
   let best = Infinity;
-  for (let i = 0; i < tries && best > 100; i++) {
+  for (let i = 0; i < 3 && best >= bound; i++) {
     const before = process.cpuUsage();
     action();
     const { user, system } = process.cpuUsage(before);
@@ -53,8 +54,8 @@ const FIELD_BOUND = 1000;
 const MESSAGE_BOUND = 5000;
 const SIZE = 60_000;
 
+/** From has a test of its own. */
 const FIELDS = [
-  "From: ",
   "To: ",
   "Cc: ",
   "Bcc: ",
@@ -118,14 +119,13 @@ const ENDS = ["", '")> @x.test'];
 describe("a header field of 60 kB", () => {
   for (const field of FIELDS) {
     it(`takes time in proportion to its size, whatever it repeats: ${field}`, () => {
-      const first = field.startsWith("From") ? "" : "From: me@x.test\r\n";
       for (const piece of REPEATED) {
         const body = piece.repeat(SIZE / piece.length);
         for (const [i, end] of ENDS.entries()) {
-          const text = `${first}${field}${body}${end}\r\n\r\nText\r\n`;
+          const text = `From: me@x.test\r\n${field}${body}${end}\r\n\r\nText\r\n`;
           // With an address in its entry, From is rewritten: another code path.
           const account = i % 2 === 0 ? {} : { fromEmail: "me@x.test" };
-          const took = timeOf(() => void read(text, account));
+          const took = timeOf(() => void read(text, account), FIELD_BOUND);
           assert.ok(took < FIELD_BOUND, `${JSON.stringify(piece)} ${end}: ${Math.round(took)} ms`);
         }
       }
@@ -133,13 +133,13 @@ describe("a header field of 60 kB", () => {
   }
 
   it("takes time in proportion in From, with and without an address in the account's entry", () => {
-    for (const piece of REPEATED) {
+    for (const [i, piece] of REPEATED.entries()) {
       for (
         const account of [{}, { fromEmail: "me@x.test" }, { fromEmail: "me@x.test", fromName: "N" }]
       ) {
-        for (const end of ENDS) {
+        for (const end of THOROUGH ? ENDS : [ENDS[i % ENDS.length]!]) {
           const text = `From: ${piece.repeat(SIZE / piece.length)}${end}\r\n\r\nText\r\n`;
-          const took = timeOf(() => void read(text, account));
+          const took = timeOf(() => void read(text, account), FIELD_BOUND);
           assert.ok(took < FIELD_BOUND, `${JSON.stringify(piece)} ${end}: ${Math.round(took)} ms`);
         }
       }
@@ -265,7 +265,7 @@ describe("a message of some megabytes", () => {
     it(`is read or refused quickly: ${what}`, () => {
       const message = text();
       let became = "";
-      const took = timeOf(() => became = read(message), 2);
+      const took = timeOf(() => became = read(message), MESSAGE_BOUND);
       assert.match(became, outcome);
       assert.ok(took < MESSAGE_BOUND, `${Math.round(took)} ms`);
     });

@@ -11,7 +11,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { afterEach, describe, it } from "node:test";
+import { after, afterEach, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { LoginFailure } from "../../src/accounts/account.ts";
 import { loginRemedy, messageRemedy, serviceRemedy } from "../../src/check/remedies.ts";
@@ -22,12 +22,13 @@ import { Sealer } from "../../src/queue/sealing.ts";
 import { reply } from "../../src/smtp/reply.ts";
 import { statusRoutes } from "../../src/status/routes.ts";
 import { Status } from "../../src/status/status.ts";
-import { Browser, NO_BROWSER, type Screen } from "../end_to_end/browser.ts";
+import { Browser, NO_BROWSER, quitBrowser, type Screen } from "../end_to_end/browser.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { entryAccount, loginEvent, principalOf, submissionEvent } from "../support/events.ts";
 import { queueKey } from "../support/fake_queue.ts";
 import { TestRelays } from "../support/relay.ts";
 import { openSandbox, type Sandbox } from "../support/sandbox.ts";
+import { THOROUGH } from "../support/thorough.ts";
 
 const AXE = readFileSync(
   fileURLToPath(new URL("../../node_modules/axe-core/axe.min.js", import.meta.url)),
@@ -230,6 +231,8 @@ function passHour(status: Status, at: (milliseconds: number) => void): void {
   status.notify({ type: "token", milliseconds: 20_000, refusal });
 }
 
+after(quitBrowser);
+
 describe("the status page in a browser", () => {
   const relays = new TestRelays();
   let cloud: CloudServer | undefined;
@@ -241,16 +244,14 @@ describe("the status page in a browser", () => {
     cloud = undefined;
   });
 
-  it("shows a message within a second, and finds it by all that names it", OPTIONS, async () => {
+  it("shows a message when it is sent, and finds it by all that names it", OPTIONS, async () => {
     const { logIn, url } = await open();
     await show("messages");
     const client = await logIn();
     await client.send("other@example.com", TO);
     await browser.until(`${rows("message")}.length === 1`);
-    const begun = performance.now();
     const [, id] = /id=(\S+)/.exec(await client.send(FROM, TO))!;
     await browser.until(`${rows("message")}.length === 2`);
-    assert.ok(performance.now() - begun < 1_000);
     const newest = await text(`${rows("message")}[0]`);
     for (const part of ["Sent", FROM, "127.0.0.1", id!]) assert.ok(newest.includes(part), newest);
 
@@ -377,38 +378,39 @@ describe("the status page in a browser", () => {
   it("is not slowed by 10,000 messages of 500 devices", OPTIONS, async () => {
     const { status, url } = await open();
     await show("messages");
-    // The longest time that the page does not respond.
+    // Time would depend on the machine: what it grows with is counted instead.
     await browser.evaluate(`(() => {
-      window.longest = 0;
-      let last = performance.now();
-      const channel = new MessageChannel();
-      channel.port1.onmessage = () => {
-        const now = performance.now();
-        window.longest = Math.max(window.longest, now - last);
-        last = now;
-        setTimeout(() => channel.port2.postMessage(0), 5);
-      };
-      channel.port2.postMessage(0);
+      window.made = { message: 0, device: 0 };
+      const observer = new MutationObserver((changes) => {
+        for (const { addedNodes } of changes) {
+          for (const { dataset } of addedNodes) {
+            if (dataset?.testid in made) made[dataset.testid]++;
+          }
+        }
+      });
+      observer.observe(document.querySelector("main"), { subtree: true, childList: true });
     })()`);
+    const made = () => browser.evaluate("window.made") as Promise<Record<string, number>>;
     for (let i = 0; i < 10_000; i++) {
       status.notify(messageOf(i % 500, `id-${i}`));
       if (i % 500 === 499) await browser.until(`messages.has("id-${i}")`);
     }
     await browser.until(`${rows("message")}[0]?.textContent.includes("id-9999")`);
     assert.equal(await browser.evaluate(`${rows("message")}.length`), 500);
-    const longest = await browser.evaluate("window.longest") as number;
-    // A tenth of it on a machine that does nothing else.
-    assert.ok(longest < 1_000, `${longest} ms`);
-    const begun = performance.now();
+    const before = await made();
+    // Each row is made once, however often others are drawn, and none of a part that is not shown.
+    assert.ok(before["message"]! <= 10_000, JSON.stringify(before));
+    assert.equal(before["device"], 0);
     await search("id-9876");
     assert.equal(await browser.evaluate(`${rows("message")}.length`), 1);
-    assert.ok(performance.now() - begun < 1_000);
+    assert.deepEqual(await made(), before, "a search makes no row");
     await search("");
     await show("devices");
     await browser.until(`${rows("device")}.length === 500`);
     await search("device-77@lookup");
     assert.equal(await browser.evaluate(`${rows("device")}.length`), 1);
     assert.match(await text(`${rows("device")}[0]`), /10\.0\.0\.77.*20$/);
+    assert.deepEqual(await made(), { ...before, device: 500 });
     assertQuiet(url);
   });
 
@@ -564,6 +566,8 @@ describe("the status page in a browser", () => {
 
   for (const dark of [false, true]) {
     for (const size of [{ width: 1280, height: 800 }, PHONE]) {
+      // Each colour and each size; all four together are for the long suite.
+      if (!THOROUGH && dark !== (size === PHONE)) continue;
       const how = `${dark ? "dark" : "light"}, ${size.width} px`;
       it(`has no violation found by axe, and fits: ${how}`, OPTIONS, async () => {
         const { logIn, status, url } = await open(size);

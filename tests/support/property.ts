@@ -7,6 +7,7 @@
 
 import process from "node:process";
 import * as original from "fast-check";
+import { testRunIn } from "./thorough.ts";
 
 export * from "fast-check";
 
@@ -41,8 +42,20 @@ export function factorIn(environment: Environment): number {
   throw new Error(`PROPERTY_RUNS must be a number from 1 to 1000, not "${text}"`);
 }
 
+/** As many runs as a property has in `npm test`, at least, if it has so many. */
+const QUICK_RUNS = 100;
+
+/**
+ * The runs of a property that is to have so many: in `npm test` a quarter of them, but not fewer than 100,
+ * unless PROPERTY_RUNS is set; in `npm run test:long` all.
+ */
+export function runsIn(environment: Environment, runs: number): number {
+  const quick = testRunIn(environment) === "quick" && !environment["PROPERTY_RUNS"];
+  const least = Math.min(runs, QUICK_RUNS);
+  return quick ? Math.max(least, Math.ceil(runs / 4)) : runs * factorIn(environment);
+}
+
 const SEED = seedIn(process.env);
-const FACTOR = factorIn(process.env);
 /** What fast-check does unless it is told otherwise. */
 const RUNS = 100;
 
@@ -50,4 +63,9 @@ const RUNS = 100;
 export const assert: typeof original.assert = (
   property: Parameters<typeof original.assert>[0],
   { numRuns = RUNS, ...parameters }: Parameters<typeof original.assert>[1] = {},
-) => original.assert(property, { seed: SEED, ...parameters, numRuns: numRuns * FACTOR }) as never;
+) =>
+  original.assert(property, {
+    seed: SEED,
+    ...parameters,
+    numRuns: runsIn(process.env, numRuns),
+  }) as never;
