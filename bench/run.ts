@@ -5,7 +5,9 @@ import { authors } from "./authors.ts";
 import { burstOfOneMailbox } from "./burst.ts";
 import { deviceLogins } from "./device_logins.ts";
 import { fuzzing } from "./fuzz.ts";
+import { growth } from "./growth.ts";
 import { large } from "./large.ts";
+import { largeRate } from "./large_rate.ts";
 import { lookupFile } from "./lookup_file.ts";
 import { memory } from "./memory.ts";
 import { observed } from "./observed.ts";
@@ -33,6 +35,8 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
   slow,
   shares: sharesOfAccounts,
   large,
+  growth,
+  "large-rate": largeRate,
   "device-logins": deviceLogins,
   queue,
   smarthost,

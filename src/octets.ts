@@ -23,6 +23,45 @@ export function asBuffer(octets: Uint8Array): Buffer {
     : Buffer.from(octets.buffer, octets.byteOffset, octets.length);
 }
 
+const { indexOf } = Uint8Array.prototype;
+
+/**
+ * Position of the first such octet, or -1. The Buffer's own method would find it too, but on Deno it
+ * takes half as long again.
+ */
+export function indexOfOctet(octets: Uint8Array, octet: number, from = 0): number {
+  return indexOf.call(octets, octet, from);
+}
+
+const CRLF_DOT = Buffer.from("\r\n.");
+/** Whether a Buffer's search for several octets is a loop in JavaScript, as on Deno. */
+const SEARCH_IS_SLOW = !/\[native code\]/.test(String(Buffer.prototype.indexOf));
+/** Octets after a dot in which the next one is looked for without a call. */
+const NEAR = 64;
+
+/**
+ * Position of the first CRLF with a dot after it, or -1. On Deno, to look for dots alone and at what is
+ * before them costs a sixth of a search for all three: that was 2.6 ms of CPU for a MB of mail.
+ */
+export function indexOfCrlfDot(octets: Buffer, from: number): number {
+  return SEARCH_IS_SLOW ? byDots(octets, from) : octets.indexOf(CRLF_DOT, from);
+}
+
+/** The same, where only a search for one octet is native. */
+export function byDots(octets: Uint8Array, from: number): number {
+  const { length } = octets;
+  for (let at = from + 2; at < length;) {
+    let dot = at;
+    // Dots are often close to each other: then a call costs more than a short loop.
+    const near = Math.min(at + NEAR, length);
+    while (dot < near && octets[dot] !== DOT) dot++;
+    if (dot === near && (dot = indexOfOctet(octets, DOT, near)) < 0) return -1;
+    if (octets[dot - 1] === LF && octets[dot - 2] === CR) return dot - 2;
+    at = dot + 1;
+  }
+  return -1;
+}
+
 /**
  * Frees the memory of octets at once, if they fill it; they are then gone. A collector may leave memory
  * outside of its heap for long.

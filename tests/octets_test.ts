@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import * as fc from "./support/property.ts";
-import { Joiner } from "../src/octets.ts";
+import { byDots, indexOfCrlfDot, indexOfOctet, Joiner } from "../src/octets.ts";
 
 describe("what is left of a stream, joined with what comes next", () => {
   it("is the same octets, however many of them are read in between", () => {
@@ -48,5 +48,34 @@ describe("what is left of a stream, joined with what comes next", () => {
     const joiner = new Joiner();
     const rest = joiner.join(joiner.join(Buffer.alloc(0), Buffer.alloc(100)), Buffer.alloc(60_000));
     assert.equal(rest.buffer.byteLength, 60_100);
+  });
+});
+
+describe("a search in octets", () => {
+  /** Texts in which what is looked for is frequent, in whole and in part. */
+  const octets = fc.array(fc.constantFrom("\r", "\n", ".", "x", "\r\n", "\r\n.", "a".repeat(70)), {
+    maxLength: 60,
+  }).map((parts) => Buffer.from(parts.join("")));
+
+  it("finds the first CRLF with a dot after it (RFC 5321 §4.5.2), by either way", () => {
+    fc.assert(fc.property(octets, fc.nat(200), (all, from) => {
+      const expected = all.toString("latin1").indexOf("\r\n.", from);
+      assert.equal(byDots(all, from), from > all.length ? -1 : expected);
+      assert.equal(indexOfCrlfDot(all, from), expected);
+    }));
+  });
+
+  it("finds the first octet from a position on", () => {
+    fc.assert(fc.property(octets, fc.nat(200), (all, from) => {
+      assert.equal(indexOfOctet(all, 46, from), all.toString("latin1").indexOf(".", from));
+    }));
+  });
+
+  it("looks at each octet once or twice, however many dots there are", () => {
+    // A search that called for each of the dots would take seconds.
+    const dots = Buffer.alloc(20_000_000, "x.");
+    const begun = performance.now();
+    assert.equal(byDots(dots, 0), -1);
+    assert.ok(performance.now() - begun < 1500);
   });
 });

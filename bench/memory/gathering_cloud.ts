@@ -22,8 +22,11 @@ declare const Bun: {
   }): { readonly port: number };
 };
 
-/** Milliseconds without an octet of mail after which no more messages are expected. */
-const CALM = 1_500;
+/**
+ * Milliseconds without an octet of mail after which no more messages are expected; 0: responds to each
+ * at once.
+ */
+const { calm: CALM = 1_500 } = JSON.parse(process.argv[2]!) as { calm?: number };
 
 const waiting: (() => void)[] = [];
 let most = 0;
@@ -59,7 +62,7 @@ class Conversation {
     }
     if (this.#left > 0) return;
     const response = responseTo(this.#line, this.#range);
-    if (!/\/send(?:Mail)? /.test(this.#line)) return void socket.write(response);
+    if (CALM === 0 || !/\/send(?:Mail)? /.test(this.#line)) return void socket.write(response);
     waiting.push(() => socket.write(response));
     calm ??= setTimeout(respondToAll, CALM);
   }

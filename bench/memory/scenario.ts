@@ -132,7 +132,7 @@ export async function peakOf(program: Program, load: Load): Promise<Peak> {
 }
 
 /** Of proc_pid_status(5). */
-function mebibytesOf(pid: number, field: "VmRSS" | "VmHWM"): number {
+export function mebibytesOf(pid: number, field: "VmRSS" | "VmHWM"): number {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
   return Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(status)![1]) * 1024 / MIB;
 }

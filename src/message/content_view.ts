@@ -1,7 +1,7 @@
 // Reads and searches a message's octets by position, across its pieces. It never copies a whole
 // message, which may have 150 MB.
 
-import { asBuffer } from "../octets.ts";
+import { asBuffer, indexOfOctet } from "../octets.ts";
 import type { Edit } from "./edits.ts";
 import { type LazyContent, LazyPiece, type Piece, PieceReader } from "./lazy_piece.ts";
 
@@ -65,7 +65,7 @@ export class ContentView<P extends Piece = Piece> {
     const last = Math.min(end, this.length);
     for (let at = start; at < last;) {
       const octets = this.#octetsAt(at);
-      const found = octets.indexOf(octet, at - this.#nearStart);
+      const found = indexOfOctet(octets, octet, at - this.#nearStart);
       if (found >= 0) return this.#nearStart + found < last ? this.#nearStart + found : -1;
       at = this.#nearStart + octets.length;
     }
@@ -119,10 +119,10 @@ export class ContentView<P extends Piece = Piece> {
     // Every delimiter has hyphens and base64 has none: one native search skips an attachment.
     const anchor = Math.max(0, needle.indexOf(HYPHEN));
     const code = needle.charCodeAt(anchor);
-    let at = octets.indexOf(code, from + anchor) - anchor;
+    let at = indexOfOctet(octets, code, from + anchor) - anchor;
     while (at >= from && at <= last) {
       if (holds(octets, at, needle)) return at - from;
-      at = octets.indexOf(code, at + anchor + 1) - anchor;
+      at = indexOfOctet(octets, code, at + anchor + 1) - anchor;
     }
     return -1;
   }

@@ -3,7 +3,7 @@
 // garbage.
 
 import { Buffer } from "node:buffer";
-import { asBuffer, CR, LF } from "../octets.ts";
+import { asBuffer, CR, indexOfOctet, LF } from "../octets.ts";
 import type { Content } from "../smtp/content.ts";
 import { MAX_LINE } from "./header.ts";
 import { type LazyContent, LazyPiece, octetsOf } from "./lazy_piece.ts";
@@ -104,7 +104,7 @@ function headerText(piece: Uint8Array): string | undefined {
 }
 
 export function hasNul(content: LazyContent): boolean {
-  return content.some((piece) => !isBase64(piece) && octetsOf(piece).includes(0));
+  return content.some((piece) => !isBase64(piece) && indexOfOctet(octetsOf(piece), 0) >= 0);
 }
 
 /**

@@ -3,6 +3,7 @@
 
 import { Duplex } from "node:stream";
 import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
+import { free } from "../octets.ts";
 import { type Conn, type Conns, listenOnDescriptor } from "./deno_inherited.ts";
 import { connectByNode } from "./node_connect.ts";
 import {
@@ -21,6 +22,8 @@ const ACCEPT_PAUSE_MS = 100;
 /** What `accept` throws for a connection that ended before it was accepted. */
 const GONE: ReadonlySet<string> = new Set(["ENOTCONN", "ECONNABORTED", "ECONNRESET"]);
 const NOTHING = new Uint8Array(0);
+/** Octets of a copy from which it is freed as soon as nothing needs it. */
+const WORTH_FREEING = 4 * 1024;
 const READ_SIZE = 64 * 1024;
 /** Octets waiting to be written above which `write` asks for a pause. */
 const WRITE_HIGH_WATER = 64 * 1024;
@@ -191,6 +194,7 @@ class DenoConnection implements Connection {
         } as ConstructorParameters<typeof TLSSocket>[1],
       );
       this.#secure = secure;
+      this.#stream.freeWhatIsRead();
       secure.on("secure", () => {
         this.#inHandshake = false;
         if (this.#stream !== undefined) this.#stream.opening = undefined;
@@ -250,6 +254,16 @@ class ConnectionStream extends Duplex {
   handOver(octets: Uint8Array | null): void {
     this.#waiting = false;
     this.#take(octets);
+  }
+
+  /**
+   * Frees what comes as soon as it is decrypted: else a large message is garbage of its size. Call it
+   * once `node:tls` listens, which copies what it is given.
+   */
+  freeWhatIsRead(): void {
+    this.on("data", (octets: Uint8Array) => {
+      if (octets.length >= WORTH_FREEING) free(octets);
+    });
   }
 
   #take(octets: Uint8Array | null): void {

@@ -3,6 +3,7 @@
 import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { ConnectOptions, Outbound, OutboundHandler, ServiceTrust } from "./runtime.ts";
+import { free } from "../octets.ts";
 import { ALPN_PROTOCOL, identityProblem, serverName, trusted } from "./trust.ts";
 
 export function connectByNode(
@@ -111,12 +112,23 @@ export class NodeOutbound implements Outbound {
   write(data: string | Uint8Array, more?: string | Uint8Array): boolean {
     if (!this.#connected) throw new Error("written before it was connected");
     if (this.#gone) return true;
-    if (more === undefined) return this.#socket.write(copyOf(data));
+    if (more === undefined) return this.#write(data);
     this.#socket.cork();
-    this.#socket.write(copyOf(data));
-    const writable = this.#socket.write(copyOf(more));
+    this.#write(data);
+    const writable = this.#write(more);
     this.#socket.uncork();
     return writable;
+  }
+
+  /** The socket keeps what it is given until it has been sent. */
+  #write(data: string | Uint8Array): boolean {
+    const octets = copyOf(data);
+    if (octets.length < WORTH_FREEING) return this.#socket.write(octets);
+    // The copies of a large message would be as much garbage as the message. After an error, the socket
+    // may still use them.
+    return this.#socket.write(octets, (error) => {
+      if (error === undefined || error === null) free(octets);
+    });
   }
 
   destroy(): void {
@@ -125,9 +137,11 @@ export class NodeOutbound implements Outbound {
   }
 }
 
+/** Octets of a copy from which it is freed as soon as it has been sent. */
+const WORTH_FREEING = 16 * 1024;
+
 const encoder = new TextEncoder();
 
-/** The socket keeps what it is given until it has been sent. */
 function copyOf(data: string | Uint8Array): Uint8Array {
   // The same for ASCII text, and many times as fast as Buffer on Deno. The constructor copies memory,
   // whereas `Uint8Array.from` goes from octet to octet.

@@ -3,10 +3,8 @@
 // Only CRLF "." CRLF ends the content. A stray CR or LF is content like any other octet, begins no
 // line here and ends none, so no input can be read as two messages (CVE-2023-51764 and its kin).
 
-import { Buffer } from "node:buffer";
-import { asBuffer, CR, CRLF, DOT, LF } from "../octets.ts";
-
-const CRLF_DOT = Buffer.from("\r\n.");
+import type { Buffer } from "node:buffer";
+import { asBuffer, CR, CRLF, DOT, indexOfCrlfDot, LF } from "../octets.ts";
 
 /** A line with a single dot, and the line end before it. */
 const MISSED_END = /\n\.\r*\n$/;
@@ -110,7 +108,7 @@ export class DataDecoder {
    * buffer. Nearly all octets go this way, by native search.
    */
   #skipToLine(buffer: Buffer, start: number): number {
-    const found = buffer.indexOf(CRLF_DOT, start);
+    const found = indexOfCrlfDot(buffer, start);
     if (found >= 0) {
       this.#sink.append(buffer.subarray(start, found + 2));
       this.#seen = Seen.LineStart;
