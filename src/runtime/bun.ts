@@ -2,6 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import { connectByBun } from "./bun_connect.ts";
+import { shakeHandsByBun } from "./bun_handshake.ts";
 import { garbage } from "./bun_memory.ts";
 import {
   type Connection,
@@ -13,7 +14,7 @@ import {
   openingOf,
   type Runtime,
   type TlsIdentity,
-  type TlsVersion,
+  VERSION_NUMBERS,
 } from "./runtime.ts";
 
 // The part of Bun's API that is used here (https://bun.sh/docs/api/tcp). Bun's own type package
@@ -56,14 +57,6 @@ declare const Bun: {
       socket: BunSocketHandlers;
     },
   ): { readonly hostname: string; readonly port: number; stop(closeActive?: boolean): void };
-};
-
-/** The protocol versions as OpenSSL numbers them: `upgradeTLS` takes numbers, not names. */
-const VERSION_NUMBERS: Record<TlsVersion, number> = {
-  "1.0": 769,
-  "1.1": 770,
-  "1.2": 771,
-  "1.3": 772,
 };
 
 /**
@@ -264,6 +257,7 @@ export const bunRuntime: Runtime = {
   name: "Bun",
   version: Bun.version,
   connect: connectByBun,
+  shakeHands: shakeHandsByBun,
   listen({ hostname, port, descriptor, accept }: ListenOptions): Listener {
     try {
       const listener = Bun.listen({
