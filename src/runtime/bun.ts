@@ -75,12 +75,15 @@ function ciphersFor({ minVersion, ciphers }: TlsIdentity): { ciphers?: string } 
   return minVersion === "1.0" || minVersion === "1.1" ? {} : { ciphers: STRONG_CIPHERS };
 }
 
+/** Shared by all connections with nothing to write: it never changes. */
+const NOTHING: Uint8Array[] = [];
+
 class BunConnection implements Connection {
   readonly remoteAddress: string;
   readonly remotePort: number;
   handler!: ConnectionHandler;
   #socket: BunSocket;
-  #queue: Uint8Array[] = [];
+  #queue = NOTHING;
   #offset = 0;
   #ending = false;
   #closed = false;
@@ -104,7 +107,8 @@ class BunConnection implements Connection {
       // A negative number means that the socket is gone: `close` follows.
       this.#offset = Math.max(written, 0);
     }
-    this.#queue.push(bytes);
+    if (this.#queue.length === 0) this.#queue = [bytes];
+    else this.#queue.push(bytes);
     return false;
   }
 
@@ -220,7 +224,7 @@ class BunConnection implements Connection {
   onClose(error?: Error): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#queue = [];
+    this.#queue = NOTHING;
     this.handler.closed(endReason(this.#error ?? error, this.#inHandshake), this.#opening);
   }
 }
