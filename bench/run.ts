@@ -5,6 +5,7 @@ import { authors } from "./authors.ts";
 import { burstOfOneMailbox } from "./burst.ts";
 import { deviceLogins } from "./device_logins.ts";
 import { fuzzing } from "./fuzz.ts";
+import { idle } from "./idle.ts";
 import { large } from "./large.ts";
 import { lookupFile } from "./lookup_file.ts";
 import { memory } from "./memory.ts";
@@ -25,6 +26,7 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
   throughput,
   observed,
   memory,
+  idle,
   "lookup-file": lookupFile,
   burst: burstOfOneMailbox,
   fuzz: fuzzing,
