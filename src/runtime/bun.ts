@@ -13,6 +13,7 @@ import {
   type ListenOptions,
   openingOf,
   type Runtime,
+  type TlsFacts,
   type TlsIdentity,
   VERSION_NUMBERS,
 } from "./runtime.ts";
@@ -73,6 +74,16 @@ const STRONG_CIPHERS = [
 function ciphersFor({ minVersion, ciphers }: TlsIdentity): { ciphers?: string } {
   if (ciphers !== undefined) return { ciphers };
   return minVersion === "1.0" || minVersion === "1.1" ? {} : { ciphers: STRONG_CIPHERS };
+}
+
+/** By version and cipher, of which there are few: Bun makes new texts for each connection. */
+const facts = new Map<string, TlsFacts>();
+
+function sharedFacts(version: string, cipher: string): TlsFacts {
+  const key = `${version} ${cipher}`;
+  let found = facts.get(key);
+  if (found === undefined) facts.set(key, found = { version, cipher });
+  return found;
 }
 
 /** Shared by all connections with nothing to write: it never changes. */
@@ -209,7 +220,7 @@ class BunConnection implements Connection {
       this.#opening = undefined;
       // The cipher's own `version` is the oldest one that has it.
       const version = this.#socket.getTLSVersion();
-      return this.handler.secured({ version, cipher: this.#socket.getCipher().name });
+      return this.handler.secured(sharedFacts(version, this.#socket.getCipher().name));
     }
     this.#error = error;
     this.#socket.terminate();
