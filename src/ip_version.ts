@@ -1,5 +1,5 @@
-// Whether a text is an IP address. As `isIP` of `node:net`, which would take streams and more along: 5 ms and
-// 1 MiB of each start.
+// Whether a text is an IP address. As `isIP` of `node:net`, which would take streams and more along: 1 MiB of
+// each process.
 
 const OCTET = "(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
 const V4 = `${OCTET}(?:\\.${OCTET}){3}`;

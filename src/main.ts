@@ -9,7 +9,7 @@ const isPlain = args.length === 0 || (args.length === 1 && args[0] === "serve");
 if (isPlain) void serve();
 else void import("./command_line.ts").then(({ runCommandLine }) => runCommandLine(args));
 
-/** Without the parser of command lines, which a service does not need: 3 ms of its start. */
+/** Without the parser of command lines, which a service does not need: it takes `node:child_process` along. */
 async function serve(): Promise<void> {
   try {
     const { serve } = await import("./commands/serve.ts");

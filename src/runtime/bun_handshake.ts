@@ -1,5 +1,5 @@
 // A handshake with a port of this machine on `Bun.connect`. Each start makes two of them: by `node:tls` they
-// would cost it 3 MiB at rest.
+// would cost it more than 1 MiB at rest.
 
 import { type TlsVersion, VERSION_NUMBERS } from "./runtime.ts";
 
