@@ -102,6 +102,14 @@ export function usageOf(pid: number): Usage {
   };
 }
 
+/** Memory of a process in MiB, from proc_pid_status(5). */
+export function memoryOf(pid: number): { readonly resident: number; readonly anonymous: number } {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  const field = (name: string) =>
+    Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(status)![1]) / 1024;
+  return { resident: field("VmRSS"), anonymous: field("RssAnon") };
+}
+
 /** Samples a process once a second. */
 export class Watch {
   readonly samples: Usage[] = [];

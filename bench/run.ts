@@ -6,6 +6,7 @@ import { burstOfOneMailbox } from "./burst.ts";
 import { deviceLogins } from "./device_logins.ts";
 import { fuzzing } from "./fuzz.ts";
 import { growth } from "./growth.ts";
+import { idle } from "./idle.ts";
 import { large } from "./large.ts";
 import { largeRate } from "./large_rate.ts";
 import { lookupFile } from "./lookup_file.ts";
@@ -27,6 +28,7 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
   throughput,
   observed,
   memory,
+  idle,
   "lookup-file": lookupFile,
   burst: burstOfOneMailbox,
   fuzz: fuzzing,

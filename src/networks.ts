@@ -1,6 +1,7 @@
 // IP addresses of clients: their text form, networks, and which addresses count as one client.
 
-import { BlockList, isIP } from "node:net";
+import { isIP } from "./ip_version.ts";
+import { late } from "./late_modules.ts";
 
 /** A range of addresses as CIDR writes it (RFC 4632 §3.1, RFC 4291 §2.3). */
 export interface Network {
@@ -17,7 +18,7 @@ export const NETWORKS_FORM =
 /** A list of networks from a setting. */
 export class Networks {
   /** One for each family: on one runtime, a `BlockList` finds IPv4 addresses in `::/32`. */
-  readonly #blocks = { 4: new BlockList(), 6: new BlockList() };
+  readonly #blocks = { 4: new late.net.BlockList(), 6: new late.net.BlockList() };
 
   constructor(readonly ranges: readonly Network[]) {
     for (const { family, address, prefix } of ranges) {

@@ -1,7 +1,7 @@
 // Parts of packages that the program never reaches and that are left out of the executable. They are
 // replaced by modules that throw when they are reached after all.
 //
-// Both also find their files by their installation directory: otherwise its name would be in the
+// Two of them also find their files by their installation directory: otherwise its name would be in the
 // executable, and builds from different directories would differ.
 
 export interface LeftOut {
@@ -17,6 +17,12 @@ export const LEFT_OUT: readonly LeftOut[] = [
     file: /[\\/]node_modules[\\/]pino[\\/]lib[\\/]transport\.js$/,
     why: "pino's worker threads: our log writes to its stream directly",
     contents: `module.exports = () => { throw new Error("pino transports are not built in"); };`,
+  },
+  {
+    file: /[\\/]node_modules[\\/]sonic-boom[\\/]index\.js$/,
+    why: "pino's own stream to a file: our log writes to another",
+    contents:
+      `module.exports = class { constructor() { throw new Error("sonic-boom is not built in"); } };`,
   },
   {
     file: /[\\/]node_modules[\\/]open[\\/]index\.js$/,

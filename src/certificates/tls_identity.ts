@@ -1,7 +1,7 @@
 // The TLS identity that the settings ask for: made of a certificate, and tested with handshakes.
 
 import type { X509Certificate } from "node:crypto";
-import { createSecureContext } from "node:tls";
+import { late } from "../late_modules.ts";
 import type { Runtime, TlsIdentity, TlsVersion } from "../runtime/runtime.ts";
 import type { Settings } from "../settings/schema.ts";
 import {
@@ -160,7 +160,7 @@ function works(runtime: Runtime, identity: TlsIdentity, version: TlsVersion): Pr
 
 function isCipherString(ciphers: string): boolean {
   try {
-    createSecureContext({ ciphers });
+    late.tls.createSecureContext({ ciphers });
     return true;
   } catch {
     return false;

@@ -22,8 +22,8 @@ export async function reportFailure(error: unknown, command: FailedCommand): Pro
     for (const line of lines) write(`smtp-oauth-relay: ${line}\n`);
     return status;
   }
-  const { createLog } = await import("../observe/log.ts");
-  const log = createLog({ level: "CRITICAL", format, journal, write });
+  const { createLog, lineFormat } = await import("../observe/log.ts");
+  const log = createLog({ level: "CRITICAL", format: await lineFormat(format), journal, write });
   for (const line of lines) log.critical(line, { exit_status: status });
   return status;
 }

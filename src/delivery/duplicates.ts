@@ -32,15 +32,23 @@ interface Known {
 
 export class Duplicates {
   readonly #window: number;
-  readonly #known: LRUCache<string, Known>;
+  readonly #capacity: number;
+  readonly #now: () => number;
+  /** Made with the first entry: it takes all of its memory at once, in a loop that each start would compile. */
+  #entries: LRUCache<string, Known> | undefined;
   /** How many of them have each summary: only a message that agrees in it is hashed. */
   readonly #likely = new Map<string, number>();
 
   constructor({ window, capacity = 10_000, now = () => performance.now() }: DuplicatesOptions) {
     this.#window = window;
-    this.#known = new LRUCache({
-      max: capacity,
-      perf: { now },
+    this.#capacity = capacity;
+    this.#now = now;
+  }
+
+  get #known(): LRUCache<string, Known> {
+    return this.#entries ??= new LRUCache({
+      max: this.#capacity,
+      perf: { now: this.#now },
       ttlResolution: 0,
       onInsert: ({ summary }) => this.#count(summary, 1),
       dispose: ({ summary }) => this.#count(summary, -1),
@@ -95,7 +103,7 @@ export class Duplicates {
    *   two wait for each other
    */
   find(message: Fingerprint, order: number): Promise<string | undefined> | string | undefined {
-    if (this.#known.size === 0 || !this.#likely.has(message.summary)) return undefined;
+    if (this.#likely.size === 0 || !this.#likely.has(message.summary)) return undefined;
     const known = this.#known.get(message.key)?.deliveries;
     if (known === undefined || typeof known === "string") return known;
     for (const { order: other, sent } of known) if (other < order) return sent;
@@ -113,7 +121,7 @@ export class Duplicates {
    * another message, even if it is equal.
    */
   forget(message: Fingerprint): void {
-    this.#known.delete(message.key);
+    this.#entries?.delete(message.key);
   }
 }
 

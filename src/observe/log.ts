@@ -1,6 +1,5 @@
 // The log: one line for each event, with fields, as text or JSON. fields.ts masks secrets.
 
-import pino from "pino";
 import { loggable, shortened } from "./fields.ts";
 
 export type LogLevel = "DEBUG" | "INFO" | "WARNING" | "ERROR" | "CRITICAL";
@@ -22,7 +21,7 @@ export interface LevelLog extends Log {
 
 export interface LogOptions {
   readonly level: LogLevel;
-  readonly format: "text" | "json";
+  readonly format: LineFormat;
   /** The lines go to systemd's journal: they begin with their priority, and have no time of their own. */
   readonly journal?: boolean;
   /** Takes whole lines with their line end. */
@@ -30,10 +29,7 @@ export interface LogOptions {
 }
 
 /** Python's numbers for its levels. */
-const LEVELS = { DEBUG: 10, INFO: 20, WARNING: 30, ERROR: 40, CRITICAL: 50 } as const;
-const NUMBERS = Object.fromEntries(
-  Object.entries(LEVELS).map(([name, number]) => [name.toLowerCase(), number]),
-) as Record<Lowercase<LogLevel>, number>;
+export const LEVELS = { DEBUG: 10, INFO: 20, WARNING: 30, ERROR: 40, CRITICAL: 50 } as const;
 
 /** The journal's priorities, as sd-daemon(3) marks them. */
 const PRIORITIES: Readonly<Record<string, string>> = {
@@ -44,8 +40,18 @@ const PRIORITIES: Readonly<Record<string, string>> = {
   CRITICAL: "<2>",
 } satisfies Record<LogLevel, string>;
 
-export function createLog({ level: lowest, format, journal, write }: LogOptions): LevelLog {
-  const line = format === "json" ? jsonLine(journal) : textLine;
+/** Text, or `jsonLines` of json_lines.ts. */
+export type LineFormat = "text" | ((journal: boolean) => Line);
+
+/** The format of LOG_FORMAT. What makes lines of JSON is loaded only for them. */
+export async function lineFormat(name: "text" | "json"): Promise<LineFormat> {
+  return name === "text" ? name : (await import("./json_lines.ts")).jsonLines;
+}
+
+export function createLog(
+  { level: lowest, format, journal = false, write }: LogOptions,
+): LevelLog {
+  const line = format === "text" ? textLine : format(journal);
   const enabled = (level: LogLevel) => LEVELS[level] >= LEVELS[lowest];
   const at = (name: Lowercase<LogLevel>) => {
     const level = name.toUpperCase() as LogLevel;
@@ -70,28 +76,7 @@ export function createLog({ level: lowest, format, journal, write }: LogOptions)
  * @param time "" if the line has none
  * @param fields as they were given: `loggable` bounds each
  */
-type Line = (time: string, level: LogLevel, message: string, fields: LogFields) => string;
-
-function jsonLine(journal = false): Line {
-  let json = "";
-  let now = "";
-  const logger = pino({
-    level: "debug",
-    customLevels: NUMBERS,
-    useOnlyCustomLevels: true,
-    base: null,
-    messageKey: "message",
-    timestamp: journal ? false : () => `,"time":"${now}"`,
-    formatters: { level: (label) => ({ level: label.toUpperCase() }) },
-  }, { write: (line) => void (json = line.trimEnd()) });
-  return (time, level, message, fields) => {
-    now = time;
-    const plain: Record<string, unknown> = {};
-    for (const name in fields) plain[name] = loggable(fields[name]);
-    logger[level.toLowerCase() as Lowercase<LogLevel>](plain, message);
-    return inLine(json);
-  };
-}
+export type Line = (time: string, level: LogLevel, message: string, fields: LogFields) => string;
 
 /** `time LEVEL message key=value …`; not by way of JSON, which would cost more than the rest of the line. */
 const textLine: Line = (time, level, message, fields) => {
@@ -124,7 +109,7 @@ const PRINTABLE = /^[\x20-\x7e]*$/;
  * Escapes control characters, and characters that are invisible on a terminal or move text there.
  * JSON keeps its meaning, because they occur only in its strings.
  */
-function inLine(text: string): string {
+export function inLine(text: string): string {
   if (PRINTABLE.test(text)) return text;
   return text.replace(
     // deno-lint-ignore no-control-regex -- finds control characters

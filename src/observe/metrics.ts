@@ -69,12 +69,16 @@ export const COUNTERS = {
   login_failures: {
     help: "Failed logins by result and reason.",
     labels: ["result", "reason"],
-    known: pairs(["refused", "deferred"], Object.keys(REASONS)),
+    get known() {
+      return pairs(["refused", "deferred"], Object.keys(REASONS));
+    },
   },
   message_failures: {
     help: "Messages that were not sent, or perhaps were, by result and reason.",
     labels: ["result", "reason"],
-    known: pairs(["refused", "deferred", "ambiguous"], Object.keys(REASONS)),
+    get known() {
+      return pairs(["refused", "deferred", "ambiguous"], Object.keys(REASONS));
+    },
   },
   external_recipients: {
     help:
@@ -107,7 +111,9 @@ export const COUNTERS = {
   queue_failures: {
     help: "Tries to send queued messages that failed, by result and reason.",
     labels: ["result", "reason"],
-    known: pairs(["deferred", "held", "dead"], Object.keys(REASONS)),
+    get known() {
+      return pairs(["deferred", "held", "dead"], Object.keys(REASONS));
+    },
   },
   queue_ambiguous_tries: {
     help: "Failed tries after which a queued message may have been sent all the same.",
@@ -178,7 +184,7 @@ export const COUNTERS = {
 interface Counter {
   readonly help: string;
   readonly labels: readonly string[];
-  /** The labels' values, in their order. */
+  /** The labels' values, in their order. Where there are many, each read makes them. */
   readonly known: readonly (readonly string[])[];
 }
 
@@ -211,16 +217,13 @@ export const PREFIX = "smtp_oauth_relay_";
 
 export class Metrics {
   /** Each by the values of its labels. */
-  readonly #counted: Record<CounterName, Map<string, Counted>>;
-  readonly #histograms: Record<HistogramName, Map<string, Histogram>>;
+  #counted = mapsFor<CounterName, Counted>(COUNTERS);
+  #histograms = mapsFor<HistogramName, Histogram>(HISTOGRAMS);
+  /** Whether both have all known sets of labels. */
+  #complete = false;
   readonly #set = new Map<GaugeName, Map<string, Counted>>();
   readonly #gauges: Gauge[] = [];
   readonly #collectors: (() => readonly Family[])[] = [];
-
-  constructor() {
-    this.#counted = mapOf(COUNTERS, (labels) => ({ labels, value: 0 }));
-    this.#histograms = mapOf(HISTOGRAMS, (labels, { bounds }) => new Histogram(labels, bounds));
-  }
 
   /** @param by how much; 1 if left out */
   count<Name extends CounterName>(
@@ -275,6 +278,18 @@ export class Metrics {
     this.#collectors.push(read);
   }
 
+  /** Adds what has not happened yet, at the first request: hundreds of values, which each start would compile. */
+  #addKnown(): void {
+    if (this.#complete) return;
+    this.#complete = true;
+    this.#counted = withKnown(COUNTERS, this.#counted, (labels) => ({ labels, value: 0 }));
+    this.#histograms = withKnown(
+      HISTOGRAMS,
+      this.#histograms,
+      (labels, { bounds }) => new Histogram(labels, bounds),
+    );
+  }
+
   /** The text for Prometheus. */
   text(): string {
     let page = "";
@@ -283,6 +298,7 @@ export class Metrics {
   }
 
   *#families(): Iterable<Family> {
+    this.#addKnown();
     for (const [name, counted] of entriesOf(this.#counted)) {
       const { help } = COUNTERS[name];
       yield { name: `${PREFIX}${name}_total`, type: "counter", help, samples: counted.values() };
@@ -308,14 +324,23 @@ export class Metrics {
   }
 }
 
+/** An empty map for each kind. */
+function mapsFor<Name extends string, Value>(
+  kinds: Readonly<Record<Name, Kind>>,
+): Record<Name, Map<string, Value>> {
+  const maps = Object.keys(kinds).map((name) => [name, new Map<string, Value>()]);
+  return Object.fromEntries(maps) as Record<Name, Map<string, Value>>;
+}
+
 interface Kind {
   readonly labels: readonly string[];
   readonly known: readonly (readonly string[])[];
 }
 
-/** A map for each kind, with a value for each known set of its labels. */
-function mapOf<Name extends string, K extends Kind, Value>(
+/** The maps with a value for each known set of labels, which are the first. */
+function withKnown<Name extends string, K extends Kind, Value>(
   kinds: Readonly<Record<Name, K>>,
+  maps: Readonly<Record<Name, Map<string, Value>>>,
   make: (labels: LabelValues, kind: K) => Value,
 ): Record<Name, Map<string, Value>> {
   return Object.fromEntries(
@@ -324,7 +349,7 @@ function mapOf<Name extends string, K extends Kind, Value>(
         const labels = Object.fromEntries(kind.labels.map((label, i) => [label, known[i]!]));
         return [keyOf(kind.labels, labels), make(labels, kind)];
       });
-      return [name, new Map(values)];
+      return [name, new Map([...values, ...maps[name]])];
     }),
   ) as Record<Name, Map<string, Value>>;
 }

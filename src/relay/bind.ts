@@ -1,7 +1,7 @@
 // Listens on the address of a setting, or fails with an error line for the administrator.
 
-import { lookup } from "node:dns/promises";
-import { isIP } from "node:net";
+import { isIP } from "../ip_version.ts";
+import { late } from "../late_modules.ts";
 import { bindProblem, listenDualStack } from "../server/addresses.ts";
 import { formatListenAddress, type ListenAddress } from "../settings/listen_address.ts";
 import { CommandError, EXIT } from "../exit.ts";
@@ -32,5 +32,5 @@ export async function listenOrError<Listener>(
 /** Needs no deadline: the resolver has its own. */
 async function isUnknown(hostname: string): Promise<boolean> {
   if (isIP(hostname) !== 0) return false;
-  return await lookup(hostname).then(() => false, () => true);
+  return await late.dns.lookup(hostname).then(() => false, () => true);
 }

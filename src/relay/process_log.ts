@@ -2,7 +2,7 @@
 
 import process from "node:process";
 import { LineWriter } from "../observe/line_writer.ts";
-import { createLog, type LevelLog } from "../observe/log.ts";
+import { createLog, type LevelLog, lineFormat } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { writeStandardError } from "../runtime/standard_error.ts";
 import type { Settings } from "../settings/schema.ts";
@@ -37,7 +37,7 @@ export async function withLog(
   command: (log: ProcessLog) => Promise<void>,
   write = writeStandardError,
 ): Promise<void> {
-  const log = openLog(settings, write);
+  const log = await openLog(settings, write);
   try {
     await command(log);
   } catch (error) {
@@ -47,10 +47,11 @@ export async function withLog(
   }
 }
 
-function openLog(
-  { LOG_LEVEL: level, LOG_FORMAT: format }: Settings,
+async function openLog(
+  { LOG_LEVEL: level, LOG_FORMAT }: Settings,
   write: typeof writeStandardError,
-): ProcessLog {
+): Promise<ProcessLog> {
+  const format = await lineFormat(LOG_FORMAT);
   const metrics = new Metrics();
   const writer = new LineWriter({
     write,

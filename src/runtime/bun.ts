@@ -2,6 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import { connectByBun } from "./bun_connect.ts";
+import { shakeHandsByBun } from "./bun_handshake.ts";
 import { garbage } from "./bun_memory.ts";
 import {
   type Connection,
@@ -12,8 +13,9 @@ import {
   type ListenOptions,
   openingOf,
   type Runtime,
+  type TlsFacts,
   type TlsIdentity,
-  type TlsVersion,
+  VERSION_NUMBERS,
 } from "./runtime.ts";
 
 // The part of Bun's API that is used here (https://bun.sh/docs/api/tcp). Bun's own type package
@@ -58,14 +60,6 @@ declare const Bun: {
   ): { readonly hostname: string; readonly port: number; stop(closeActive?: boolean): void };
 };
 
-/** The protocol versions as OpenSSL numbers them: `upgradeTLS` takes numbers, not names. */
-const VERSION_NUMBERS: Record<TlsVersion, number> = {
-  "1.0": 769,
-  "1.1": 770,
-  "1.2": 771,
-  "1.3": 772,
-};
-
 /**
  * For TLS 1.2 without a cipher string: only forward secrecy and AEAD (RFC 9325 §4.2), as in Deno's TLS.
  * Bun's default also has RSA key exchange and CBC. It stays if TLS 1.0 or 1.1 is allowed, because those
@@ -82,12 +76,25 @@ function ciphersFor({ minVersion, ciphers }: TlsIdentity): { ciphers?: string } 
   return minVersion === "1.0" || minVersion === "1.1" ? {} : { ciphers: STRONG_CIPHERS };
 }
 
+/** By version and cipher, of which there are few: Bun makes new texts for each connection. */
+const facts = new Map<string, TlsFacts>();
+
+function sharedFacts(version: string, cipher: string): TlsFacts {
+  const key = `${version} ${cipher}`;
+  let found = facts.get(key);
+  if (found === undefined) facts.set(key, found = { version, cipher });
+  return found;
+}
+
+/** Shared by all connections with nothing to write: it never changes. */
+const NOTHING: Uint8Array[] = [];
+
 class BunConnection implements Connection {
   readonly remoteAddress: string;
   readonly remotePort: number;
   handler!: ConnectionHandler;
   #socket: BunSocket;
-  #queue: Uint8Array[] = [];
+  #queue = NOTHING;
   #offset = 0;
   #ending = false;
   #closed = false;
@@ -111,7 +118,8 @@ class BunConnection implements Connection {
       // A negative number means that the socket is gone: `close` follows.
       this.#offset = Math.max(written, 0);
     }
-    this.#queue.push(bytes);
+    if (this.#queue.length === 0) this.#queue = [bytes];
+    else this.#queue.push(bytes);
     return false;
   }
 
@@ -212,7 +220,7 @@ class BunConnection implements Connection {
       this.#opening = undefined;
       // The cipher's own `version` is the oldest one that has it.
       const version = this.#socket.getTLSVersion();
-      return this.handler.secured({ version, cipher: this.#socket.getCipher().name });
+      return this.handler.secured(sharedFacts(version, this.#socket.getCipher().name));
     }
     this.#error = error;
     this.#socket.terminate();
@@ -227,7 +235,7 @@ class BunConnection implements Connection {
   onClose(error?: Error): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#queue = [];
+    this.#queue = NOTHING;
     this.handler.closed(endReason(this.#error ?? error, this.#inHandshake), this.#opening);
   }
 }
@@ -264,6 +272,7 @@ export const bunRuntime: Runtime = {
   name: "Bun",
   version: Bun.version,
   connect: connectByBun,
+  shakeHands: shakeHandsByBun,
   listen({ hostname, port, descriptor, accept }: ListenOptions): Listener {
     try {
       const listener = Bun.listen({

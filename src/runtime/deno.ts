@@ -6,6 +6,7 @@ import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
 import { free } from "../octets.ts";
 import { type Conn, type Conns, listenOnDescriptor } from "./deno_inherited.ts";
 import { connectByNode } from "./node_connect.ts";
+import { shakeHandsByNode } from "./node_handshake.ts";
 import {
   type Connection,
   type ConnectionHandler,
@@ -335,6 +336,7 @@ export const denoRuntime: Runtime = {
   name: "Deno",
   version: Deno.version.deno,
   connect: connectByNode,
+  shakeHands: shakeHandsByNode,
   listen({ hostname, port, descriptor, accept, failed }: ListenOptions): Listener {
     let listener: Conns;
     try {

@@ -1,7 +1,7 @@
 // Connections to services on `node:net` and `node:tls`.
 
-import { connect as connectTcp, type Socket } from "node:net";
-import { connect as connectTls } from "node:tls";
+import type { Socket } from "node:net";
+import { late } from "../late_modules.ts";
 import type { ConnectOptions, Outbound, OutboundHandler, ServiceTrust } from "./runtime.ts";
 import { free } from "../octets.ts";
 import { ALPN_PROTOCOL, identityProblem, serverName, trusted } from "./trust.ts";
@@ -11,7 +11,7 @@ export function connectByNode(
   handler: OutboundHandler,
 ): Outbound {
   if (tls === undefined) {
-    const socket = connectTcp({ host: hostname, port, noDelay: true });
+    const socket = late.net.connect({ host: hostname, port, noDelay: true });
     return new NodeOutbound(socket, "connect", handler);
   }
   return secured({ host: hostname, port }, hostname, tls, handler);
@@ -31,7 +31,7 @@ export function secured(
   const authorities = trusted(trust.authorities);
   const name = serverName(hostname);
   const { protocols = [ALPN_PROTOCOL] } = trust;
-  const socket = connectTls({
+  const socket = late.tls.connect({
     ...over,
     minVersion: "TLSv1.2",
     // Overrides NODE_TLS_REJECT_UNAUTHORIZED.

@@ -1,7 +1,7 @@
 // The interface to the runtime. Everything else comes from `node:` modules and web standards that
 // both runtimes have.
 
-import { isIP } from "node:net";
+import { isIP } from "../ip_version.ts";
 import type { Secret } from "../secret.ts";
 
 /** Certificate chain and private key, PEM, with the protocol settings they are used with. */
@@ -170,7 +170,23 @@ export interface Runtime {
   /** @throws Error with a `code` such as `EADDRINUSE` */
   listen(options: ListenOptions): Listener;
   readonly connect: Connect;
+  /**
+   * Makes a TLS handshake with a port of the loopback, as a client that has this version alone and trusts any
+   * certificate.
+   *
+   * @param timeout milliseconds
+   * @throws Error with the TLS library's message
+   */
+  shakeHands(port: number, version: TlsVersion, timeout: number): Promise<void>;
 }
+
+/** The protocol versions as OpenSSL numbers them: Bun takes numbers, not names. */
+export const VERSION_NUMBERS: Readonly<Record<TlsVersion, number>> = {
+  "1.0": 769,
+  "1.1": 770,
+  "1.2": 771,
+  "1.3": 772,
+};
 
 /** Octets of a handshake that are kept until it is done: enough to recognise another protocol. */
 const OPENING = 16;

@@ -1,7 +1,8 @@
 // Which authorities outgoing connections trust, and whether a certificate names the host.
 
-import { isIP } from "node:net";
-import { getCACertificates, type PeerCertificate } from "node:tls";
+import type { PeerCertificate } from "node:tls";
+import { isIP } from "../ip_version.ts";
+import { late } from "../late_modules.ts";
 import { type AlternativeNames, alternativeNames } from "./alternative_names.ts";
 
 /** The only protocol spoken on these connections (RFC 7301). */
@@ -24,7 +25,7 @@ export function trusted(more: readonly string[]): readonly string[] | undefined 
 /** Each of them once: SSL_CERT_FILE often names the system's authorities, which are in the list already. */
 function withOwn(more: readonly string[]): readonly string[] {
   const all = new Map<string, string>();
-  for (const certificate of [...getCACertificates("default"), ...more]) {
+  for (const certificate of [...late.tls.getCACertificates("default"), ...more]) {
     all.set(certificate.replace(/\s+/g, ""), certificate);
   }
   return [...all.values()];

@@ -5,7 +5,9 @@
 // verify the server of a connection that the client upgraded.
 
 import { Buffer } from "node:buffer";
-import { connect as connectTcp, isIP, type Socket } from "node:net";
+import type { Socket } from "node:net";
+import { isIP } from "../ip_version.ts";
+import { late } from "../late_modules.ts";
 import { secured } from "./node_connect.ts";
 import type { Outbound, OutboundHandler, Proxy, ServiceTrust } from "./runtime.ts";
 
@@ -73,7 +75,7 @@ export class TunnelOpening {
     this.#service = service;
     this.#opened = opened;
     this.#failed = failed;
-    this.#socket = connectTcp({ host: proxy.hostname, port: proxy.port, noDelay: true });
+    this.#socket = late.net.connect({ host: proxy.hostname, port: proxy.port, noDelay: true });
     for (const [name, listener] of Object.entries(this.#listeners)) {
       this.#socket.on(name, listener);
     }

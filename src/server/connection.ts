@@ -31,7 +31,7 @@ import type { ClientMemory } from "./memory.ts";
 import type { ConnectionLimits, ProtocolOptions, ServerOptions } from "./options.ts";
 import type { PendingSubmission } from "./pending_submission.ts";
 import { ProxyGate, type ProxyRefusal } from "./proxy_gate.ts";
-import { EarlyInput, MAX_AHEAD, ReadAhead } from "./read_ahead.ts";
+import { EarlyInput, MAX_AHEAD, ReadAhead, type ReadAheadOwner } from "./read_ahead.ts";
 
 /** What a connection needs from its server. */
 export interface ConnectionContext {
@@ -66,7 +66,9 @@ const RESET_MS = 500;
 /** Milliseconds for a client that has lost its slot to read the reason. */
 const EVICTED_MS = 1_000;
 
-export class SmtpConnection implements ConnectionHandler, LimitedConnection, RequestOwner {
+/** Thousands of them may be idle: what few need is made when it is needed, and none has a closure of its own. */
+export class SmtpConnection
+  implements ConnectionHandler, LimitedConnection, RequestOwner, ReadAheadOwner {
   readonly #context: ConnectionContext;
   readonly #connection: Connection;
   readonly #session: Session;
@@ -99,7 +101,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
   /** Not greeted yet: waits for a slot. */
   #awaitsSlot = false;
   /** Octets that came before the greeting, or together with a PROXY header. */
-  readonly #early = new EarlyInput();
+  #early: EarlyInput | undefined;
   /** The last stage on the way to a login that the limiter knows of. */
   #stage = 0;
 
@@ -118,11 +120,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
       port: connection.remotePort,
     };
     this.#gate = new ProxyGate(this.#client, protocol.proxies);
-    this.#ahead = new ReadAhead(
-      connection,
-      this.#memory,
-      () => this.#guard(() => this.#dropAhead()),
-    );
+    this.#ahead = new ReadAhead(connection, this.#memory, this);
     this.#requests = new ConnectionRequests(context.options.service, this);
   }
 
@@ -163,7 +161,8 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
     this.#awaitsSlot = false;
     this.#guard(() => {
       this.#ahead.pause(false);
-      const early = this.#early.take();
+      const early = this.#early?.take();
+      this.#early = undefined;
       if (this.#context.implicitTls) return this.#startTls(early);
       this.#run(this.#greet());
       if (early !== undefined) this.#run(this.#session.receive(early));
@@ -233,6 +232,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
   }
 
   #keep(bytes: Uint8Array): void {
+    this.#early ??= new EarlyInput();
     if (this.#early.add(bytes)) return;
     this.#record.reason ||= "the client sent too much before the greeting";
     this.#closing = true;
@@ -518,6 +518,11 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
         this.#dropAhead();
         return !this.#closing;
     }
+  }
+
+  /** Others need the memory of what the client has sent ahead. */
+  giveUpAhead(): void {
+    this.#guard(() => this.#dropAhead());
   }
 
   /** The login or message under way gets its reply. Everything that came after it is dropped. */

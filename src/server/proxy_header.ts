@@ -3,7 +3,7 @@
 //
 // No I/O and no clock: the connection limits how long a header may take.
 
-import { isIP } from "node:net";
+import { isIP } from "../ip_version.ts";
 import { addressText, ipv6Octets } from "../networks.ts";
 
 export type ProxyHeaderStep =

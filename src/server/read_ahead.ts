@@ -42,23 +42,28 @@ export class EarlyInput {
   }
 }
 
+/** The connection that has sent the octets. */
+export interface ReadAheadOwner {
+  /** Others need their memory. */
+  giveUpAhead(): void;
+}
+
 /** Octets that have come and are not processed yet. */
 export class ReadAhead {
   readonly #connection: Pick<Connection, "pause" | "resume">;
   readonly #memory: ClientMemory | undefined;
-  readonly #giveUp: () => void;
+  readonly #owner: ReadAheadOwner;
   #room: Reservation | undefined;
   #paused = false;
 
-  /** @param giveUp called when others need its memory */
   constructor(
     connection: Pick<Connection, "pause" | "resume">,
     memory: ClientMemory | undefined,
-    giveUp: () => void,
+    owner: ReadAheadOwner,
   ) {
     this.#connection = connection;
     this.#memory = memory;
-    this.#giveUp = giveUp;
+    this.#owner = owner;
   }
 
   get paused(): boolean {
@@ -94,7 +99,7 @@ export class ReadAhead {
     }
     room.giveUp = () => {
       this.#room = undefined;
-      this.#giveUp();
+      this.#owner.giveUpAhead();
     };
     return "kept";
   }

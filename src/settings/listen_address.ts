@@ -1,6 +1,6 @@
 // The addresses that the relay listens on, as settings write them.
 
-import { isIP } from "node:net";
+import { isIP } from "../ip_version.ts";
 import type { Parser } from "./setting.ts";
 
 export interface ListenAddress {

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { contradictions, doubts, unused } from "./contradictions.ts";
 import { fileErrorText } from "./file_error.ts";
-import { nearest } from "../nearest.ts";
+import { nearestOf } from "../nearest.ts";
 import { originOf } from "./origin.ts";
 import { quoted, withoutSecrets } from "./quoted.ts";
 import { type SettingName, SETTINGS, type Settings } from "./schema.ts";
@@ -219,9 +219,10 @@ export function misspelled(environment: Environment): string[] {
     if (setting.secret) known.add(`${name}_FILE`);
   }
   for (const name of OTHER_NAMES) known.add(name);
+  const nearest = nearestOf(known);
   for (const name of Object.keys(environment)) {
     if (known.has(name) || /^http_proxy$/i.test(name)) continue;
-    const near = nearest(name, known);
+    const near = nearest(name);
     const shown = /^\w+$/.test(name) ? name : quoted(name);
     if (near !== undefined) warnings.push(`${shown} is not a setting: did you mean ${near}?`);
   }

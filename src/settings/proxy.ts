@@ -2,7 +2,8 @@
 // curl's and Go's (https://pkg.go.dev/golang.org/x/net/http/httpproxy).
 
 import { Buffer } from "node:buffer";
-import { BlockList, isIP } from "node:net";
+import { isIP } from "../ip_version.ts";
+import { late } from "../late_modules.ts";
 import type { Proxy } from "../runtime/runtime.ts";
 import { Secret } from "../secret.ts";
 import { isLoopback } from "./listen_address.ts";
@@ -115,7 +116,7 @@ function underName(text: string): Exemption | undefined {
 function inNetwork(address: string, prefix: number): Exemption | undefined {
   const version = isIP(address);
   if (version === 0 || prefix > (version === 6 ? 128 : 32)) return undefined;
-  const networks = new BlockList();
+  const networks = new late.net.BlockList();
   networks.addSubnet(address, prefix, family(version));
   return (hostname) => {
     const own = isIP(hostname);
@@ -128,7 +129,13 @@ function family(version: number): "ipv4" | "ipv6" {
   return version === 6 ? "ipv6" : "ipv4";
 }
 
-const LINK_LOCAL = [inNetwork("169.254.0.0", 16)!, inNetwork("fe80::", 10)!];
+let linkLocal: readonly Exemption[] | undefined;
+
+/** What is only on its own link. */
+function isLinkLocal(hostname: string, port: number): boolean {
+  linkLocal ??= [inNetwork("169.254.0.0", 16)!, inNetwork("fe80::", 10)!];
+  return linkLocal.some((exempt) => exempt(hostname, port));
+}
 
 /**
  * Whether a service is to be reached without the proxy: this machine, what is only on its own link
@@ -139,6 +146,6 @@ export function isExempt(
   hostname: string,
   port: number,
 ): boolean {
-  return isLoopback(hostname) || LINK_LOCAL.some((exempt) => exempt(hostname, port)) ||
+  return isLoopback(hostname) || isLinkLocal(hostname, port) ||
     exemptions.some((exempt) => exempt(hostname, port));
 }

@@ -8,8 +8,11 @@ const FORMATTED = new Map<Reply, string>(
   Object.values(REPLIES).map((reply) => [reply, formatReply(reply)]),
 );
 
+/** Shared: it never changes. */
+const NONE: Effect[] = [];
+
 export class EffectBuffer {
-  #effects: Effect[] = [];
+  #effects = NONE;
   #replies = "";
   #length = 0;
 
@@ -25,26 +28,31 @@ export class EffectBuffer {
   /** Adds an effect that comes after the replies so far. */
   effect(effect: Effect): void {
     this.#flush();
-    this.#effects.push(effect);
+    this.#add(effect);
   }
 
   /** Adds an effect whose order among the replies does not matter: they stay one write. */
   notify(effect: Effect): void {
-    this.#effects.push(effect);
+    this.#add(effect);
   }
 
   /** All effects since the last call. */
   drain(): Effect[] {
     this.#flush();
     const effects = this.#effects;
-    this.#effects = [];
+    this.#effects = NONE;
     this.#length = 0;
     return effects;
   }
 
+  #add(effect: Effect): void {
+    if (this.#effects.length === 0) this.#effects = [effect];
+    else this.#effects.push(effect);
+  }
+
   #flush(): void {
     if (this.#replies === "") return;
-    this.#effects.push({ type: "reply", text: this.#replies });
+    this.#add({ type: "reply", text: this.#replies });
     this.#length += this.#replies.length;
     this.#replies = "";
   }

@@ -15,7 +15,8 @@ export interface LineTooLong {
 
 export class LineReader {
   #input: Uint8Array = EMPTY;
-  readonly #joiner = new Joiner();
+  /** Most lines come whole, and need none. */
+  #joiner: Joiner | undefined;
   /** Octets that have been searched for the line's end. */
   #searched = 0;
   /** Set while the rest of a line is being discarded. */
@@ -27,6 +28,12 @@ export class LineReader {
   }
 
   add(bytes: Uint8Array): void {
+    if (this.#input.length === 0) {
+      this.#input = asBuffer(bytes);
+      this.#joiner = undefined;
+      return;
+    }
+    this.#joiner ??= new Joiner();
     this.#input = this.#joiner.join(this.#input, bytes);
   }
 

@@ -13,7 +13,7 @@ import {
 } from "../../src/certificates/certificate_manager.ts";
 import type { CertificateSource, ReadRequest, ReadResult } from "../../src/certificates/source.ts";
 import { EventLog } from "../../src/observe/event_log.ts";
-import { createLog } from "../../src/observe/log.ts";
+import { createLog } from "../support/log.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import { type Chain, issueChain } from "../support/chains.ts";

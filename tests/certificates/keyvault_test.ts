@@ -20,7 +20,7 @@ import { CertificateManager } from "../../src/certificates/certificate_manager.t
 import { KeyVaultSource } from "../../src/certificates/keyvault.ts";
 import type { HttpClient } from "../../src/http/client.ts";
 import { EventLog } from "../../src/observe/event_log.ts";
-import { createLog } from "../../src/observe/log.ts";
+import { createLog } from "../support/log.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import { WRONG_SECRET } from "../../src/sandbox/entra.ts";
 import { Secret } from "../../src/secret.ts";

@@ -297,8 +297,8 @@ describe("names in the pages", () => {
     });
   }
 
-  const main = read("src/main.ts");
-  const commands = [...main.matchAll(/^command\("([a-z-]+)"/gm)].map((match) => match[1]!);
+  const commandLine = read("src/command_line.ts");
+  const commands = [...commandLine.matchAll(/^command\("([a-z-]+)"/gm)].map((match) => match[1]!);
 
   it("of commands exist", () => {
     assert.ok(commands.includes("serve"));

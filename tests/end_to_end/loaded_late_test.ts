@@ -22,11 +22,11 @@ import { CLIENT, type Program, root, run, SECRET, serve, TENANT, USERNAME } from
 import { SmtpClient } from "./smtp_client.ts";
 
 /**
- * What is for table, vault, identities, the sandbox, the queue, the status page, events, traces or
- * LOOKUP_FILE only.
+ * What is for table, vault, identities, the sandbox, the queue, the status page, events, traces,
+ * LOOKUP_FILE or LOG_FORMAT=json only; and modules of the runtime that are no part of a start.
  */
 const LATE =
-  /^(?:@azure\/(?!msal-(?:node|common)$)|@azure-rest\/|@typespec\/|node-forge$|@peculiar\/|node:sqlite$|jsonc-parser$|src\/accounts\/lookup_file|src\/(?:queue\/(?:azure|sqlite)|webhook|status|traces)\/|src\/commands\/status_page|src\/entra\/(?:managed_identity|token_file|fixed_secret)|src\/certificates\/(?:client_certificate|keyvault))/;
+  /^(?:@azure\/(?!msal-(?:node|common)$)|@azure-rest\/|@typespec\/|node-forge$|@peculiar\/|node:(?:sqlite|tls|dns|child_process)$|jsonc-parser$|pino$|src\/observe\/json_lines|src\/accounts\/lookup_file|src\/(?:queue\/(?:azure|sqlite)|webhook|status|traces)\/|src\/commands\/status_page|src\/entra\/(?:managed_identity|token_file|fixed_secret)|src\/certificates\/(?:client_certificate|keyvault))/;
 
 /** `import … from "x"`, `export … from "x"`, `import "x"`; not those of types, nor `import("x")`. */
 const STATIC = /^(?:import|export)\s(?!type\s)(?:[^;"']*?\sfrom\s)?\s*["']([^"']+)["']/gm;
@@ -45,8 +45,10 @@ function comesWith(file: string, way: readonly string[] = [], found = new Map<st
 }
 
 describe("the modules that a relay loads", () => {
-  for (const start of ["src/main.ts", "src/commands/serve.ts", "src/commands/healthcheck.ts"]) {
-    it(`include nothing for table, vault, identities, the queue, the page or traces: ${start}`, () => {
+  for (
+    const start of ["src/command_line.ts", "src/commands/serve.ts", "src/commands/healthcheck.ts"]
+  ) {
+    it(`include nothing for table, vault, identities, the queue, the page, traces or JSON: ${start}`, () => {
       const found = comesWith(start);
       assert(found.size > 3, "the imports have been read");
       const late = [...found].filter(([module]) => LATE.test(module)).map(([, way]) => way);
@@ -56,7 +58,7 @@ describe("the modules that a relay loads", () => {
 
   it("are found correctly", () => {
     const found = comesWith("src/commands/serve.ts");
-    assert(found.has("src/smtp/session.ts") && found.has("pino"));
+    assert(found.has("src/smtp/session.ts") && found.has("hono"));
     assert(!found.has("@azure/msal-node"), "it is imported when it is needed");
     assert(comesWith("src/entra/msal.ts").has("@azure/msal-node"));
     assert(comesWith("src/queue/sqlite/worker.ts").has("node:sqlite"));

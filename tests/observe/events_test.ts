@@ -5,7 +5,7 @@ import type { LoginFailure } from "../../src/accounts/account.ts";
 import type { TableTrouble } from "../../src/accounts/entry_source.ts";
 import type { LookupFileReport } from "../../src/accounts/lookup_file.ts";
 import type { Outcome } from "../../src/delivery/delivery.ts";
-import { createLog } from "../../src/observe/log.ts";
+import { createLog } from "../support/log.ts";
 import { Metrics } from "../../src/observe/metrics.ts";
 import type { ConnectionEvent, RelayEvent } from "../../src/observe/relay_event.ts";
 import { Secret } from "../../src/secret.ts";

@@ -7,7 +7,7 @@ import { describe, it } from "node:test";
 import type { LoginFailure } from "../../src/accounts/account.ts";
 import type { NotSent, Outcome } from "../../src/delivery/delivery.ts";
 import { type FailureNumbers, FailureStreaks } from "../../src/observe/failure_streaks.ts";
-import { createLog, type LogLevel } from "../../src/observe/log.ts";
+import { createLog, type LogLevel } from "../support/log.ts";
 import type { QueueEvent, RelayEvent } from "../../src/observe/relay_event.ts";
 import { Secret } from "../../src/secret.ts";
 import { reply } from "../../src/smtp/reply.ts";

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Outcome } from "../../src/delivery/delivery.ts";
-import { createLog, type LogLevel } from "../../src/observe/log.ts";
+import { createLog, type LogLevel } from "../support/log.ts";
 import { Metrics } from "../../src/observe/metrics.ts";
 import type { ConnectionEvent, RelayEvent } from "../../src/observe/relay_event.ts";
 import { Secret } from "../../src/secret.ts";

@@ -6,7 +6,7 @@ import type { LoginFailure } from "../../src/accounts/account.ts";
 import type { NotSent } from "../../src/delivery/delivery.ts";
 import type { Step } from "../../src/delivery/steps.ts";
 import { FIELDS } from "../../src/observe/line_fields.ts";
-import { createLog } from "../../src/observe/log.ts";
+import { createLog } from "../support/log.ts";
 import type { MessageEvent, QueueEvent, RelayEvent } from "../../src/observe/relay_event.ts";
 import { Secret } from "../../src/secret.ts";
 import { reply } from "../../src/smtp/reply.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as fc from "../support/property.ts";
-import { createLog, type Log, type LogFields, type LogLevel } from "../../src/observe/log.ts";
+import { createLog, type Log, type LogFields, type LogLevel } from "../support/log.ts";
 import { Secret } from "../../src/secret.ts";
 
 const LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] as const;

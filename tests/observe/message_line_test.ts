@@ -4,7 +4,7 @@ import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import type { Outcome, Submission } from "../../src/delivery/delivery.ts";
 import type { Step } from "../../src/delivery/steps.ts";
-import { createLog } from "../../src/observe/log.ts";
+import { createLog } from "../support/log.ts";
 import type { MessageEvent, QueueEvent, RelayEvent } from "../../src/observe/relay_event.ts";
 import { Secret } from "../../src/secret.ts";
 import { reply } from "../../src/smtp/reply.ts";

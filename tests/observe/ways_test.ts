@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { MessageEvent, RelayEvent } from "../../src/observe/relay_event.ts";
-import { createLog } from "../../src/observe/log.ts";
+import { createLog } from "../support/log.ts";
 import { Metrics } from "../../src/observe/metrics.ts";
 import { reasonOf } from "../../src/observe/reasons.ts";
 import { reply } from "../../src/smtp/reply.ts";

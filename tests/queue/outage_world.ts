@@ -10,7 +10,7 @@ import { setTimeout } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { HttpClient } from "../../src/http/client.ts";
-import { createLog } from "../../src/observe/log.ts";
+import { createLog } from "../support/log.ts";
 import type { RelayEvent } from "../../src/observe/relay_event.ts";
 import { openSqliteQueue } from "../../src/queue/sqlite/sqlite_queue.ts";
 import type { QueueStore, TakenMessage } from "../../src/queue/store.ts";

@@ -4,7 +4,7 @@ import { connect, createServer } from "node:net";
 import { request } from "node:http";
 import { afterEach, describe, it } from "node:test";
 import { CommandError } from "../../src/exit.ts";
-import { createLog } from "../../src/observe/log.ts";
+import { createLog } from "../support/log.ts";
 import { Metrics } from "../../src/observe/metrics.ts";
 import { listenOrError } from "../../src/relay/bind.ts";
 import { openHttp } from "../../src/relay/http.ts";

@@ -11,7 +11,7 @@ import { type CertificateSource, fixedSource } from "../../src/certificates/sour
 import { CommandError } from "../../src/exit.ts";
 import { HttpClient } from "../../src/http/client.ts";
 import { EventLog } from "../../src/observe/event_log.ts";
-import { createLog } from "../../src/observe/log.ts";
+import { createLog } from "../support/log.ts";
 import { certificateSource } from "../../src/relay/certificate_source.ts";
 import { outgoingClient, proxyFor, proxyIn } from "../../src/relay/http_client.ts";
 import { openOutside } from "../../src/relay/outside.ts";

@@ -9,7 +9,7 @@ import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { CommandError, EXIT } from "../../src/exit.ts";
 import { HttpClient } from "../../src/http/client.ts";
-import { createLog } from "../../src/observe/log.ts";
+import { createLog } from "../support/log.ts";
 import { reportId } from "../../src/queue/failure_reports.ts";
 import { openSqliteQueue } from "../../src/queue/sqlite/sqlite_queue.ts";
 import { RelayQueue } from "../../src/relay/queue.ts";

@@ -7,7 +7,7 @@ import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import type { CertificateSource } from "../../src/certificates/source.ts";
 import { CommandError } from "../../src/exit.ts";
 import type { HttpService, Readiness } from "../../src/observe/http.ts";
-import { createLog } from "../../src/observe/log.ts";
+import { createLog } from "../support/log.ts";
 import { Metrics } from "../../src/observe/metrics.ts";
 import type { RelayEvent } from "../../src/observe/relay_event.ts";
 import { openHttp } from "../../src/relay/http.ts";

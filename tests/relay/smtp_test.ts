@@ -1,7 +1,7 @@
 /** The SMTP server that the settings ask for: each of them changes what a client meets. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { createLog } from "../../src/observe/log.ts";
+import { createLog } from "../support/log.ts";
 import { Metrics } from "../../src/observe/metrics.ts";
 import type { RelayEvent } from "../../src/observe/relay_event.ts";
 import { listenSmtp, memoryFor, smtpServer } from "../../src/relay/smtp.ts";

@@ -11,7 +11,7 @@ import type { EntrySource } from "../../src/accounts/entry_source.ts";
 import { fixedSource } from "../../src/certificates/source.ts";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { openRelay } from "../support/relay.ts";
-import { createLog } from "../../src/observe/log.ts";
+import { createLog } from "../support/log.ts";
 import { settingsOf } from "../support/settings.ts";
 import type { FakeClock } from "../support/fake_clock.ts";
 import { USERNAME } from "../support/logins.ts";

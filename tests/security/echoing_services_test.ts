@@ -21,7 +21,7 @@ import { identityEndpoint, ManagedIdentity } from "../../src/entra/managed_ident
 import { requestToken } from "../../src/entra/msal.ts";
 import { realClock } from "../../src/clock.ts";
 import { HttpClient } from "../../src/http/client.ts";
-import { createLog } from "../../src/observe/log.ts";
+import { createLog } from "../support/log.ts";
 import type { Outbound } from "../../src/runtime/runtime.ts";
 import { Secret } from "../../src/secret.ts";
 import { serviceCode, serviceWords, withoutCredentials } from "../../src/service_text.ts";

@@ -16,7 +16,7 @@ import { azureTransport } from "../../src/azure/transport.ts";
 import { requestToken } from "../../src/entra/msal.ts";
 import type { HttpClient, HttpFailure } from "../../src/http/client.ts";
 import { EventLog } from "../../src/observe/event_log.ts";
-import { createLog } from "../../src/observe/log.ts";
+import { createLog } from "../support/log.ts";
 import { Secret } from "../../src/secret.ts";
 import { loadSettings } from "../../src/settings/load.ts";
 import { proxyOf } from "../../src/settings/proxy.ts";

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { FileSource } from "../../src/certificates/file_source.ts";
 import { type Relay, startRelay } from "../../src/relay/relay.ts";
-import { createLog } from "../../src/observe/log.ts";
+import { createLog } from "../support/log.ts";
 import { SmtpClient } from "../end_to_end/smtp_client.ts";
 import { type Chain, issueChain } from "../support/chains.ts";
 import { settingsOf } from "../support/settings.ts";

@@ -8,7 +8,7 @@ import type { Row } from "../../src/accounts/entry.ts";
 import { buildSubmissions } from "../../src/relay/submission.ts";
 import { HttpClient } from "../../src/http/client.ts";
 import { EventLog } from "../../src/observe/event_log.ts";
-import { createLog } from "../../src/observe/log.ts";
+import { createLog } from "../support/log.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import { SandboxTable } from "../../src/sandbox/imitated_table.ts";

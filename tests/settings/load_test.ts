@@ -496,8 +496,30 @@ describe("a variable that is not a setting", () => {
     assert.equal(nearest("abcd", ["axyz"]), undefined);
     assert.equal(nearest("abcd", ["ab", "abd"]), "abd");
     assert.equal(nearest("abcd", []), undefined);
+    assert.equal(nearest("abcd", ["abcde", "abce"]), "abcde", "the first of the nearest");
+    assert.equal(nearest("abcd", ["abcef", "xbcd"]), "xbcd");
+  });
+
+  it("is found for every two edits, wherever they are", () => {
+    const name = "TLS_CERT_FILEPATH";
+    const missed: string[] = [];
+    for (const one of edited(name)) {
+      for (const two of edited(one)) {
+        if (nearest(two, ["QUEUE_URL", name]) !== name) missed.push(two);
+      }
+    }
+    assert.deepEqual(missed, []);
   });
 });
+
+/** The word after each edit: a letter removed, replaced by another, or added. */
+function edited(word: string): string[] {
+  return Array.from(word + ".").flatMap((_, i) => [
+    word.slice(0, i) + word.slice(i + 1),
+    `${word.slice(0, i)}Q${word.slice(i + 1)}`,
+    `${word.slice(0, i)}X${word.slice(i)}`,
+  ]);
+}
 
 describe("a cloud", () => {
   const CLOUDS: readonly (readonly [cloud: string, authority: string, graph: string])[] = [

@@ -34,6 +34,10 @@ export class MemoryRuntime implements Runtime {
     throw new Error("this runtime connects to nothing");
   }
 
+  shakeHands(): Promise<never> {
+    return Promise.reject(new Error("this runtime has no TLS"));
+  }
+
   /** A client that has connected. @param address its own @param listener how many came before it */
   client(address = "192.0.2.7", listener = 0): MemoryClient {
     return new MemoryClient(this.#listening[listener]!, address);

@@ -4,7 +4,7 @@
 import { afterEach } from "node:test";
 import { type Relay, type Replacements, startRelay } from "../../src/relay/relay.ts";
 import { openStatusPage } from "../../src/commands/status_page.ts";
-import { createLog, type LevelLog } from "../../src/observe/log.ts";
+import { createLog, type LevelLog } from "./log.ts";
 import { Metrics } from "../../src/observe/metrics.ts";
 import { openHttp } from "../../src/relay/http.ts";
 import type { Settings } from "../../src/settings/schema.ts";

@@ -1,7 +1,7 @@
 /** The whole sandbox in this process: relay, imitated services, inbox and its pages. */
 import { type Relay, startRelay } from "../../src/relay/relay.ts";
 import { serveHttp } from "../../src/observe/http.ts";
-import { createLog } from "../../src/observe/log.ts";
+import { createLog } from "./log.ts";
 import { type Cloud, createCloud } from "../../src/sandbox/cloud.ts";
 import { inboxRoutes } from "../../src/sandbox/inbox/routes.ts";
 import { Inbox } from "../../src/sandbox/inbox/store.ts";

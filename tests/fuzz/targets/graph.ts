@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { GraphBackend } from "../../../src/graph/backend.ts";
 import type { HttpFailure, HttpRequest, HttpResponse } from "../../../src/http/client.ts";
-import { createLog } from "../../../src/observe/log.ts";
+import { createLog } from "../../support/log.ts";
 import { formatReply } from "../../../src/smtp/reply.ts";
 import { TOKEN } from "../../graph/upload_client.ts";
 import { FakeClock } from "../../support/fake_clock.ts";

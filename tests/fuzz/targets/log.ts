@@ -1,7 +1,7 @@
 // The log: whatever strangers, services and accounts say, an event is one line.
 
 import assert from "node:assert/strict";
-import { createLog } from "../../../src/observe/log.ts";
+import { createLog } from "../../support/log.ts";
 import { Secret } from "../../../src/secret.ts";
 import { type Reply, reply } from "../../../src/smtp/reply.ts";
 import {
