@@ -60,8 +60,17 @@ export function rightHostname(hostname: string): string {
 const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
+/** The date that was written last: a message has it twice, and many come in one second. */
+let last = { second: NaN, text: "" };
+
 /** RFC 5322 §3.3, in UTC. */
 export function rfc5322Date(date: Date): string {
+  const second = Math.floor(date.getTime() / 1000);
+  if (second !== last.second) last = { second, text: written(date) };
+  return last.text;
+}
+
+function written(date: Date): string {
   const two = (value: number) => String(value).padStart(2, "0");
   return `${DAYS[date.getUTCDay()]}, ${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]} ` +
     `${date.getUTCFullYear()} ${two(date.getUTCHours())}:${two(date.getUTCMinutes())}:` +

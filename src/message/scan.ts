@@ -82,8 +82,11 @@ function next(state: number, octet: number): number {
 /** Octets of a message from which its quoted-printable parts are found by parsing its structure. */
 const LARGE = 1024 * 1024;
 const QUOTED_PRINTABLE = /quoted-printable/i;
-/** If a header has neither word, no part of the message has a header of its own. */
-const HAS_PARTS = /multipart|message/i;
+/**
+ * If a header has neither word, no part of the message has a header of its own. A Message-ID, which
+ * nearly every header has, is not meant: a body need not be searched for it.
+ */
+const HAS_PARTS = /multipart|message(?!-id)/i;
 
 /** Whether a part may be quoted-printable: the word occurs somewhere, perhaps in text. */
 export function mayHoldQuotedPrintable(content: Content): boolean {

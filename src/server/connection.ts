@@ -1,7 +1,7 @@
 // One SMTP connection: moves octets between a socket and its session, and carries out the effects.
 
 import { Buffer } from "node:buffer";
-import { randomBytes } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { setImmediate } from "node:timers";
 import type { Clock } from "../clock.ts";
 import { clientKey, plainAddress } from "../networks.ts";
@@ -115,7 +115,7 @@ export class SmtpConnection
     this.#session = new Session(context.session, context.implicitTls, this.#memory);
     this.#deadline = new ConnectionDeadline(limits.timeouts);
     this.#client = {
-      connection: randomBytes(4).toString("hex"),
+      connection: randomUUID().slice(0, 8),
       address,
       port: connection.remotePort,
     };

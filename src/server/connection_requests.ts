@@ -93,7 +93,18 @@ export class ConnectionRequests {
     // The client waits for the relay, even if its token is unverified.
     slot?.pin();
     if (hasLeft) this.leave();
-    const reply = await this.#verdict(pending);
+    let reply: Reply | undefined;
+    try {
+      const principal = this.#principal;
+      if (principal === undefined) throw new Error("a message was submitted without an account");
+      reply = await this.#service.submit(principal, message, pending);
+      // An accepted message verifies the token of a client that has brought its own.
+      if (reply.code < 300) slot?.authenticated(principal.owner);
+      else slot?.unpin();
+    } catch (error) {
+      reply = undefined;
+      this.#owner.failed(error);
+    }
     this.#pending = undefined;
     pending.release();
     this.#owner.submitted(reply, pending);
@@ -104,22 +115,5 @@ export class ConnectionRequests {
     if (this.#pending === undefined) return;
     this.clientLeft();
     this.#owner.slot?.retire();
-  }
-
-  /** The reply for the message; undefined after a fault. */
-  async #verdict(pending: PendingSubmission): Promise<Reply | undefined> {
-    const { slot } = this.#owner;
-    try {
-      const principal = this.#principal;
-      if (principal === undefined) throw new Error("a message was submitted without an account");
-      const reply = await this.#service.submit(principal, pending.message, pending);
-      // An accepted message verifies the token of a client that has brought its own.
-      if (reply.code < 300) slot?.authenticated(principal.owner);
-      else slot?.unpin();
-      return reply;
-    } catch (error) {
-      this.#owner.failed(error);
-      return undefined;
-    }
   }
 }

@@ -53,6 +53,7 @@ class Group<Member> {
 }
 
 interface Entry<Member> {
+  readonly owner: Owner | undefined;
   readonly account: Group<Member> | undefined;
   readonly address: Group<Member>;
   activity: Activity;
@@ -91,10 +92,15 @@ export class ConnectionShares<Member> {
    * @param address what counts as one address
    */
   add(member: Member, owner: Owner | undefined, address: string, now: number): void {
-    const joined = this.#entries.get(member)?.joined ?? now;
+    const before = this.#entries.get(member);
+    if (before !== undefined && isSame(before, owner, address)) {
+      return this.setActivity(member, "idle", now);
+    }
+    const joined = before?.joined ?? now;
     this.delete(member);
     const account = owner && groupOf(this.#accounts, owner.key, owner);
     const entry: Entry<Member> = {
+      owner,
       account,
       address: groupOf(this.#addresses, address),
       activity: "busy",
@@ -120,7 +126,11 @@ export class ConnectionShares<Member> {
     if (entry === undefined) return;
     this.#move(member, entry, activity);
     entry.since = now;
-    if (entry.account !== undefined) this.#rank(entry.account);
+    const { account } = entry;
+    // It may have become known.
+    if (account !== undefined && isUnknown(account) !== this.#ranked.has(account)) {
+      this.#rank(account);
+    }
   }
 
   /** Whether an account or address has more than its share, so that it will give up a slot. */
@@ -167,9 +177,13 @@ export class ConnectionShares<Member> {
 
   #move(member: Member, entry: Entry<Member>, activity: Activity): void {
     const { account, address, activity: before } = entry;
-    for (const group of account === undefined ? [address] : [account, address]) {
-      if (before !== "busy") group.members[before].delete(member);
-      if (activity !== "busy") group.members[activity].add(member);
+    if (before !== "busy") {
+      account?.members[before].delete(member);
+      address.members[before].delete(member);
+    }
+    if (activity !== "busy") {
+      account?.members[activity].add(member);
+      address.members[activity].add(member);
     }
     entry.activity = activity;
   }
@@ -187,7 +201,7 @@ export class ConnectionShares<Member> {
 
   /** Ranks an account among the known or the unknown ones. It becomes known once. */
   #rank(account: Group<Member>): void {
-    const unknown = account.owner?.known === false && account.size > 0;
+    const unknown = isUnknown(account) && account.size > 0;
     if (unknown !== this.#ranked.has(account)) {
       if (unknown) {
         this.#ranked.add(account);
@@ -201,6 +215,20 @@ export class ConnectionShares<Member> {
     }
     (unknown ? this.#unknown : this.#known).resize(account, account.size);
   }
+}
+
+/** Whether nothing would change for a member, as after most messages. A group alone takes the owner's word. */
+function isSame(
+  { owner: before, account, address: { key } }: Entry<unknown>,
+  owner: Owner | undefined,
+  address: string,
+): boolean {
+  if (before !== owner || key !== address) return false;
+  return account === undefined || account.owner === owner || account.size > 1;
+}
+
+function isUnknown({ owner }: Group<unknown>): boolean {
+  return owner?.known === false;
 }
 
 function groupOf<Member>(

@@ -174,8 +174,10 @@ export class MemoryBudget {
 
   #touch(message: MessageMemory): void {
     this.#promised.delete(message);
+    // Most messages are not announced.
+    if (message.promised === 0) return;
     message.touched = this.#now();
-    if (message.promised > 0) this.#promised.add(message);
+    this.#promised.add(message);
   }
 
   /** Frees so many octets, if necessary by taking them from others. */

@@ -8,11 +8,13 @@ import type { ReceivedMessage } from "../submission/submission_service.ts";
 export class PendingSubmission implements WaitingClient {
   readonly message: ReceivedMessage;
   readonly left: Promise<void>;
-  readonly replied: Promise<boolean>;
   readonly #reservation: Reservation;
   readonly #onWaiting: (isWaiting: boolean) => void;
   readonly #leave: () => void;
-  readonly #reply: (reached: boolean) => void;
+  /** Made on demand, because few clients leave. */
+  #replied: PromiseWithResolvers<boolean> | undefined;
+  /** Whether the reply has reached the client; undefined until that is known. */
+  #reached: boolean | undefined;
   /** Made on demand, because few deliveries wait. */
   #controller: AbortController | undefined;
   #waits = false;
@@ -30,10 +32,16 @@ export class PendingSubmission implements WaitingClient {
     this.message = message;
     this.#reservation = reservation;
     this.#onWaiting = onWaiting;
-    const left = Promise.withResolvers<void>();
-    const replied = Promise.withResolvers<boolean>();
-    [this.left, this.#leave] = [left.promise, left.resolve];
-    [this.replied, this.#reply] = [replied.promise, replied.resolve];
+    let leave!: () => void;
+    this.left = new Promise((resolve) => leave = resolve);
+    this.#leave = leave;
+  }
+
+  get replied(): Promise<boolean> {
+    if (this.#replied !== undefined) return this.#replied.promise;
+    this.#replied = Promise.withResolvers();
+    if (this.#reached !== undefined) this.#replied.resolve(this.#reached);
+    return this.#replied.promise;
   }
 
   get signal(): AbortSignal {
@@ -60,7 +68,9 @@ export class PendingSubmission implements WaitingClient {
 
   /** Reports whether the reply reached the client. */
   clientReplied(reached: boolean): void {
-    this.#reply(reached);
+    // Only the first report counts.
+    this.#reached ??= reached;
+    this.#replied?.resolve(this.#reached);
   }
 
   /** The submission has ended: frees the memory. */

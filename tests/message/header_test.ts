@@ -201,4 +201,15 @@ describe("the header section (RFC 5322 §2.2)", () => {
       assert.equal(position, octets.length);
     }));
   });
+
+  it("is not regular beyond a limit, whatever was read of the same content before", () => {
+    const text = `A: ${"a".repeat(90)}\r\nB: ${"b".repeat(90)}\r\n\r\n`;
+    for (const limits of [[1_000, 50], [50, 1_000], [1_000, 1_000], [50, 50]]) {
+      const message = content(text);
+      assert.deepEqual(
+        limits.map((limit) => readHeader(message, limit).regular),
+        limits.map((limit) => limit === 1_000),
+      );
+    }
+  });
 });

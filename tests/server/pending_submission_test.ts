@@ -74,4 +74,14 @@ describe("a message that is being submitted", () => {
     pending.release();
     assert.deepEqual(calls, ["release"]);
   });
+
+  it("hears what became of its client, whether it asks before the reply or after it", async () => {
+    for (const reached of [true, false]) {
+      const { pending } = setUp();
+      const before = pending.replied;
+      pending.clientReplied(reached);
+      assert.equal(await before, reached);
+      assert.equal(await pending.replied, reached);
+    }
+  });
 });
