@@ -82,8 +82,27 @@ export class Backends implements Backend, SentLookup {
     return typeof other === "string" ? refusal : other.refusal?.(submission);
   }
 
-  async deliver(submission: Submission, given: Attempt): Promise<ServiceOutcome> {
+  deliver(submission: Submission, attempt: Attempt): Promise<ServiceOutcome> {
     const names = this.#namesFor(submission);
+    // There is nothing to choose then, as with most relays.
+    return names.length > 1
+      ? this.#deliverByOrder(submission, attempt, names)
+      : this.#deliverBy(names[0], submission, attempt);
+  }
+
+  #deliverBy(name: BackendName, submission: Submission, attempt: Attempt): Promise<ServiceOutcome> {
+    const way = this.#options.wayOf(name);
+    if (typeof way === "string") return Promise.resolve(unset(name, way));
+    return this.#options.largeFrom === undefined
+      ? way.deliver(submission, attempt)
+      : this.#tryWay(way, name, submission, attempt, false);
+  }
+
+  async #deliverByOrder(
+    submission: Submission,
+    given: Attempt,
+    names: BackendNames,
+  ): Promise<ServiceOutcome> {
     const watched = new WatchedAttempt(given);
     let before: NotSent | undefined;
     let denied = false;
@@ -100,7 +119,7 @@ export class Backends implements Backend, SentLookup {
       if (denied && typeof way !== "string" && way.checksNoApp === true) continue;
       const outcome = typeof way === "string"
         ? unset(name, way)
-        : await this.#tryWay(way, name, submission, watched, names.length > 1);
+        : await this.#tryWay(way, name, submission, watched.attempt, true);
       if (outcome.type === "sent" || outcome.ambiguous || watched.halted) return outcome;
       if (outcome.type === "refused" && before === undefined) return outcome;
       denied ||= outcome.denied === true;
@@ -118,7 +137,7 @@ export class Backends implements Backend, SentLookup {
     way: Way,
     name: BackendName,
     submission: Submission,
-    { attempt }: WatchedAttempt,
+    attempt: Attempt,
     isOneOfMany: boolean,
   ): Promise<ServiceOutcome> {
     let outcome = await way.deliver(submission, attempt);

@@ -5,6 +5,15 @@ import { Duplicates, type DuplicatesOptions } from "./duplicates.ts";
 import { Fingerprint } from "./fingerprint.ts";
 import { alreadySent, madeRoom } from "./outcomes.ts";
 
+/** A delivery. */
+interface Begun {
+  /** When it began, among all of them. */
+  readonly order: number;
+  readonly message: Fingerprint;
+  /** Its outcome is known. */
+  isOver: boolean;
+}
+
 /**
  * An equal message gets the outcome `alreadySent`. One that comes while the first is still under way waits
  * for its outcome. An account that may not send a message must not learn here that it was sent: a sender
@@ -20,43 +29,43 @@ export class DuplicateFilter implements Delivery {
     this.#duplicates = new Duplicates(options);
   }
 
-  async deliver(submission: Submission, attempt: Attempt): Promise<Outcome> {
+  deliver(submission: Submission, attempt: Attempt): Promise<Outcome> {
+    const { authorization, client } = attempt;
     const order = ++this.#begun;
-    const message = new Fingerprint(submission, attempt.authorization);
-    let isOver = false;
+    const begun: Begun = {
+      order,
+      message: new Fingerprint(submission, authorization),
+      isOver: false,
+    };
     // Before anything is awaited: a client that has left already is noted before the next delivery looks.
-    void attempt.client?.left.then(() => {
-      if (!isOver) this.#duplicates.abandon(message, order, outcome, attempt.client!.replied);
+    void client?.left.then(() => {
+      if (!begun.isOver) this.#duplicates.abandon(begun.message, order, outcome, client.replied);
     });
-    const outcome = this.#deliver(submission, attempt, message, order);
-    try {
-      return await outcome;
-    } finally {
-      isOver = true;
-    }
+    const outcome = this.#deliver(submission, attempt, begun);
+    return outcome;
   }
 
-  async #deliver(
-    submission: Submission,
-    attempt: Attempt,
-    message: Fingerprint,
-    order: number,
-  ): Promise<Outcome> {
+  async #deliver(submission: Submission, attempt: Attempt, begun: Begun): Promise<Outcome> {
     // Several deliveries may begin in the same moment, such as after one answer of the lookup table to all of
     // them. The clients that have left are noted first.
     await undefined;
+    const { message, order } = begun;
     const { client } = attempt;
-    // Deliveries of the same message that began before this one may still be sending it.
-    for (;;) {
-      const found = this.#duplicates.find(message, order);
-      if (found === undefined) return await this.#next.deliver(submission, attempt);
-      const id = typeof found === "string" ? found : await unlessEnded(found, client);
-      if (id === ENDED) return madeRoom();
-      if (id === undefined) continue;
-      void client?.replied.then((replied) => {
-        if (replied) this.#duplicates.forget(message);
-      });
-      return alreadySent(id);
+    try {
+      // Deliveries of the same message that began before this one may still be sending it.
+      for (;;) {
+        const found = this.#duplicates.find(message, order);
+        if (found === undefined) return await this.#next.deliver(submission, attempt);
+        const id = typeof found === "string" ? found : await unlessEnded(found, client);
+        if (id === ENDED) return madeRoom();
+        if (id === undefined) continue;
+        void client?.replied.then((replied) => {
+          if (replied) this.#duplicates.forget(message);
+        });
+        return alreadySent(id);
+      }
+    } finally {
+      begun.isOver = true;
     }
   }
 }

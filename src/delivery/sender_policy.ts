@@ -31,8 +31,11 @@ export class SenderPolicy implements Delivery {
     this.#options = options;
   }
 
-  async deliver(submission: Submission, attempt: Attempt): Promise<Outcome> {
-    return this.#refusal(submission) ?? await this.#next.deliver(submission, attempt);
+  deliver(submission: Submission, attempt: Attempt): Promise<Outcome> {
+    const refusal = this.#refusal(submission);
+    return refusal === undefined
+      ? this.#next.deliver(submission, attempt)
+      : Promise.resolve(refusal);
   }
 
   #refusal({ account, envelope, content }: Submission): NotSent | undefined {

@@ -40,14 +40,15 @@ export class Steps {
     const started = performance.now();
     return (result) => {
       if (this.#list.length >= MAX_STEPS) return;
-      this.#list.push({
+      const step: { -readonly [Key in keyof Step]: Step[Key] } = {
         name,
         at: performance.timeOrigin + started,
         milliseconds: performance.now() - started,
-        ...(target === undefined ? {} : { target }),
-        ...(result === undefined ? {} : { result }),
-        ...(backend === undefined ? {} : { backend }),
-      });
+      };
+      if (target !== undefined) step.target = target;
+      if (result !== undefined) step.result = result;
+      if (backend !== undefined) step.backend = backend;
+      this.#list.push(step);
     };
   }
 }

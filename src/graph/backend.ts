@@ -103,12 +103,15 @@ export class GraphBackend implements Backend, SentLookup {
   readonly id = "graph";
   readonly #options: GraphOptions;
   readonly #base: string;
+  readonly #conversion: Pick<MessageOptions, "reencodeQuotedPrintable" | "limits">;
   readonly #limiter: MailboxLimiter;
   readonly #clock: Clock;
 
   constructor(options: GraphOptions) {
     this.#options = options;
     this.#base = options.endpoint.href.replace(/(?<!\/)\/+$/, "");
+    const { hostname: _hostname, senders: _senders, ...conversion } = options.message;
+    this.#conversion = conversion;
     this.#clock = options.clock ?? realClock;
     this.#limiter = new MailboxLimiter({
       concurrency: options.concurrency,
@@ -142,14 +145,16 @@ export class GraphBackend implements Backend, SentLookup {
       : uploadRefusal(message.content, requestLimit);
   }
 
-  async deliver(submission: Submission, attempt: Attempt): Promise<ServiceOutcome> {
+  deliver(submission: Submission, attempt: Attempt): Promise<ServiceOutcome> {
     const prepared = attempt.steps?.begin("prepare");
     const message = this.#prepare(submission);
     prepared?.();
-    if (message.type === "rejected") return refused(message);
+    if (message.type === "rejected") return Promise.resolve(refused(message));
     const { sender, content } = message;
-    const outcome = await this.#send(submission, attempt, sender, content);
-    return sender === submission.envelope.from ? outcome : { ...outcome, mailbox: sender };
+    const outcome = this.#send(submission, attempt, sender, content);
+    return sender === submission.envelope.from
+      ? outcome
+      : outcome.then((settled) => ({ ...settled, mailbox: sender }));
   }
 
   async lookUp({ account, authorization, ...looked }: SentQuestion): Promise<SentAnswer> {
@@ -178,11 +183,11 @@ export class GraphBackend implements Backend, SentLookup {
 
   #prepare(submission: Submission): ExchangeMessage | Rejected {
     const { account, envelope, content, facts, client, id, receivedAt } = submission;
-    const { hostname, senders, ...options } = this.#options.message;
+    const { hostname, senders } = this.#options.message;
     return exchangeMessage(content, envelope, {
       trace: { ...facts, address: client, hostname, id, at: new Date(receivedAt) },
-      account: { ...account, restricted: senders.restricts(account) },
-      ...options,
+      account: senders.restricts(account) ? { ...account, restricted: true } : account,
+      ...this.#conversion,
     });
   }
 
@@ -215,10 +220,8 @@ export class GraphBackend implements Backend, SentLookup {
         {
           stop,
           steps,
-          ...(mayWait ? {} : { patience: PATIENCE }),
-          ...(beforeSending === undefined
-            ? {}
-            : { beforeSending: recorder(beforeSending, sender, message) }),
+          patience: mayWait ? undefined : PATIENCE,
+          beforeSending: beforeSending && recorder(beforeSending, sender, message),
         },
       );
       // Preparing a large message takes time, in which Graph may have closed idle connections.
@@ -280,19 +283,27 @@ export class GraphBackend implements Backend, SentLookup {
     authorization: Authorization,
     pace: LimitedMailbox,
     time: number,
-    more: Pick<GraphClientOptions, "stop" | "steps" | "beforeSending" | "patience"> = {},
+    { stop, steps, patience, beforeSending }: Pick<
+      GraphClientOptions,
+      "stop" | "steps" | "beforeSending" | "patience"
+    > = {},
   ): DeliveryClient {
     const { http, scope, timeout } = this.#options;
     const clock = this.#clock;
+    const deadline = clock.now() + time;
+    // One object for each message, without another that is copied into it.
     return new DeliveryClient({
       http,
       authorization,
       scope,
       timeout,
-      deadline: clock.now() + time,
+      deadline,
       clock,
       pace,
-      ...more,
+      stop,
+      steps,
+      patience,
+      beforeSending,
     });
   }
 

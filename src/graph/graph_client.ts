@@ -54,18 +54,18 @@ export interface GraphClientOptions {
   /** Informed of throttling and accepted messages. */
   readonly pace?: Pace;
   /** Once it is aborted, no request is begun. */
-  readonly stop?: AbortSignal;
+  readonly stop?: AbortSignal | undefined;
   /** Notes the time of tokens, requests and pauses. */
   readonly steps?: Steps | undefined;
   /** Milliseconds between two tries at most; if it takes longer, the delivery ends. Default: its deadline. */
-  readonly patience?: number;
+  readonly patience?: number | undefined;
   /**
    * Awaited before each request that may send: the reason why it must not, if there is one. It is not
    * interrupted, not even at the deadline: whether the sending is recorded must be known when the delivery ends.
    *
    * @param draft the immutable id of the draft that is sent
    */
-  readonly beforeSending?: (draft?: string) => Promise<NotSent | undefined>;
+  readonly beforeSending?: ((draft?: string) => Promise<NotSent | undefined>) | undefined;
 }
 
 /** Slows down when a mailbox is throttled. */
@@ -139,7 +139,7 @@ export class DeliveryClient implements GraphClient {
         if ("type" in got) return { type: "failed", outcome: withoutToken(got) };
         if (got === refused) return last!;
         token = got;
-        headers = { Authorization: `Bearer ${token.value.reveal()}`, ...headers };
+        headers = authorizedFields(token, headers);
       }
       let left = deadline - clock.now();
       if (this.#isTooLate(left, submits)) return last ?? TOO_LATE;
@@ -222,6 +222,30 @@ export class DeliveryClient implements GraphClient {
     // Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     return chance * Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** repeats);
   }
+}
+
+/** The fields of the last request with each token. */
+const lastFields = new WeakMap<AccessToken, AuthorizedFields>();
+
+interface AuthorizedFields {
+  /** Without the token. */
+  readonly given: GraphRequest["headers"];
+  readonly fields: GraphRequest["headers"];
+}
+
+/**
+ * The fields with the token. The same object while the same is asked for, so that a message costs neither a copy
+ * nor a check of the token's octets (see `requestHead`).
+ */
+function authorizedFields(
+  token: AccessToken,
+  given: GraphRequest["headers"],
+): GraphRequest["headers"] {
+  const last = lastFields.get(token);
+  if (last?.given === given) return last.fields;
+  const fields = { Authorization: `Bearer ${token.value.reveal()}`, ...given };
+  lastFields.set(token, { given, fields });
+  return fields;
 }
 
 /** What the request is for. An upload's URL is the service's own, and may hold anything. */

@@ -14,8 +14,9 @@ const HEAD_END = Buffer.from("\r\n\r\n");
 const LINE_END = Buffer.from("\r\n");
 const NOTHING: Buffer = Buffer.alloc(0);
 const NONE: readonly string[] = [];
+const NO_FIELDS = new Map<string, string>();
 /** RFC 9112 §4: the reason phrase is optional. RFC 9110 §15: there are five classes of status. */
-const STATUS_LINE = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: .*)?$/;
+const STATUS_LINE = /^HTTP\/1\.[01] [1-5]\d\d(?: .*)?$/;
 /** A field's name (RFC 9110 §5.6.2). */
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** A field's name is a token, followed directly by its colon (RFC 9112 §5.1). */
@@ -28,7 +29,7 @@ export class ResponseReader {
   /** Octets of the input that have been searched for a line end without finding one. */
   #searched = 0;
   #status = 0;
-  #headers = new Map<string, string>();
+  #headers: Map<string, string> = NO_FIELDS;
   #keepAlive = false;
   #body: Buffer[] = [];
   #bodyLength = 0;
@@ -130,9 +131,11 @@ export class ResponseReader {
     if (hasStray(head)) return this.#malformed("a stray CR, LF or NUL is in its head");
     const folded = head.toLowerCase();
     let lineEnd = head.indexOf("\r");
-    const status = STATUS_LINE.exec(head.slice(0, lineEnd));
-    if (status === null) return this.#malformed("its first line is not HTTP/1.1's");
-    this.#status = Number(status[2]);
+    const statusLine = head.slice(0, lineEnd);
+    if (!STATUS_LINE.test(statusLine)) {
+      return this.#malformed("its first line is not HTTP/1.1's");
+    }
+    this.#status = Number(statusLine.slice("HTTP/1.1 ".length, "HTTP/1.1 200".length));
     // The relay never asks for another protocol (RFC 9110 §15.2.2).
     if (this.#status === 101) return this.#malformed("it changes to another protocol unasked");
     const interim = this.#status < 200;
@@ -160,7 +163,12 @@ export class ResponseReader {
       }
     }
     if (!interim) {
-      return this.#beginBody(status[1]!, codings ?? NONE, lengths ?? NONE, connection ?? NONE);
+      return this.#beginBody(
+        statusLine["HTTP/1.".length]!,
+        codings ?? NONE,
+        lengths ?? NONE,
+        connection ?? NONE,
+      );
     }
     // RFC 9110 §15.2: interim responses precede the final one, and have no body (§8.6, RFC 9112 §6.1).
     return codings !== undefined || lengths !== undefined

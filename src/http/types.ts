@@ -3,7 +3,7 @@
 export interface HttpRequest {
   readonly method: string;
   readonly url: URL;
-  /** Header fields besides Host, Content-Length and Connection. */
+  /** Header fields besides Host, Content-Length and Connection. Not to be changed: their text is kept. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: RequestBody;
   /** Milliseconds for the whole request, from connecting to the last octet of the response. */

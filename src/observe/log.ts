@@ -82,11 +82,23 @@ export type Line = (time: string, level: LogLevel, message: string, fields: LogF
 const textLine: Line = (time, level, message, fields) => {
   let line = `${time === "" ? "" : `${time} `}${level} ${inLine(message)}`;
   for (const key in fields) {
-    const value = loggable(fields[key]);
+    const given = fields[key];
+    if (given === undefined) continue;
+    if (typeof given === "string" && BARE.test(given)) {
+      line += ` ${key}=${given}`;
+      continue;
+    }
+    const value = loggable(given);
     if (value !== undefined) line += ` ${key}=${fieldValue(value)}`;
   }
   return line;
 };
+
+/**
+ * Texts that are written as they are, as most are: short, and without what has to be quoted. Without tilde and space
+ * they hold no secret that `loggable` would find.
+ */
+const BARE = /^[\x21\x23-\x3c\x3e-\x7d]{1,256}$/;
 
 /** Bare if that is clear, else a JSON string: no value can begin a new line or a new field. */
 function fieldValue(value: unknown): string {

@@ -171,6 +171,14 @@ describe("a line of the log", () => {
     assert.ok(!short.includes("Zz9Zz9"), short);
   });
 
+  it("has no client secret where nothing else is in the field", () => {
+    const secret = `abc8Q~${"Zz9".repeat(12)}`;
+    for (const format of ["text", "json"] as const) {
+      const shown = line(format, "x", { sender: secret, detail: `(${secret})` });
+      assert.ok(!shown.includes("Zz9Zz9"), shown);
+    }
+  });
+
   it("throws for nothing that a field can be", () => {
     const odd = [
       1n,
