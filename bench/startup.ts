@@ -1,12 +1,13 @@
 // From start to the 220 greeting, and memory at rest, of the executable with a certificate.
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { selfSignedCertificate } from "../src/certificates/self_signed.ts";
+import { memoryOf } from "./processes.ts";
 import { executable, freePort, median, root } from "./support.ts";
 
 const RUNS = 15;
@@ -38,7 +39,7 @@ export async function startup(): Promise<void> {
       await greeting(port);
       times.push(performance.now() - begun);
       await new Promise((resolve) => setTimeout(resolve, REST));
-      memory.push(resident(child));
+      memory.push(memoryOf(child.pid!).resident);
       await ended(child);
     }
     const size = statSync(executable()).size / 1024 / 1024;
@@ -51,7 +52,7 @@ export async function startup(): Promise<void> {
 }
 
 /** Resolves with the first octets that the port sends; tries until something listens there. */
-function greeting(port: number): Promise<void> {
+export function greeting(port: number): Promise<void> {
   return new Promise((resolve) => {
     const attempt = () => {
       const socket = connect(port, "127.0.0.1");
@@ -63,10 +64,6 @@ function greeting(port: number): Promise<void> {
     };
     attempt();
   });
-}
-
-function resident({ pid }: ChildProcess): number {
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) / 1024;
 }
 
 function ended(child: ChildProcess): Promise<void> {
