@@ -9,6 +9,7 @@ import { large } from "./large.ts";
 import { lookupFile } from "./lookup_file.ts";
 import { memory } from "./memory.ts";
 import { observed } from "./observed.ts";
+import { peers } from "./peers.ts";
 import { properties } from "./properties.ts";
 import { queue } from "./queue.ts";
 import { queueCrash } from "./queue_crash.ts";
@@ -39,6 +40,7 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
   ways,
   soak,
   "queue-crash": queueCrash,
+  peers,
 };
 
 const names = process.argv.slice(2);
