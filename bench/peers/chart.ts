@@ -45,16 +45,25 @@ export function chartOf(results: Results): string {
       const end = (LABEL + width + 6).toFixed(1);
       parts.push(
         `<text x="${LABEL - 8}" y="${y + BAR - 6}" text-anchor="end">${name}</text>`,
-        `<rect x="${LABEL}" y="${y}" ${bar}/>`,
+        `<rect x="${LABEL}" y="${y}" ${bar} />`,
         `<text x="${end}" y="${y + BAR - 6}">${value.toFixed(digits)}</text>`,
       );
       y += BAR;
     }
   }
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y + 10}" ` +
-    'font-family="sans-serif" font-size="12">\n' +
-    `<title>The relay beside others, at commit ${results.commit}</title>\n` +
-    // On pages of any colour.
-    `<rect width="${WIDTH}" height="${y + 10}" fill="#ffffff"/>\n` +
-    `${parts.join("\n")}\n</svg>\n`;
+  // On pages of any colour.
+  parts.unshift(
+    `<title>The relay beside others, at commit ${results.commit}</title>`,
+    `<rect width="${WIDTH}" height="${y + 10}" fill="#ffffff" />`,
+  );
+  // As `deno fmt` writes it.
+  return `<svg
+  xmlns="http://www.w3.org/2000/svg"
+  viewBox="0 0 ${WIDTH} ${y + 10}"
+  font-family="sans-serif"
+  font-size="12"
+>
+  ${parts.join("\n  ")}
+</svg>
+`;
 }

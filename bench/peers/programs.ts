@@ -34,8 +34,9 @@ export interface Peers {
 /** Debian's own Python, which finds Debian's packages. */
 const PYTHON = "/usr/bin/python3";
 
+/** @throws Error where the executable itself is missing */
 export function findPeers(): Peers {
-  const found: Peer[] = [];
+  const found: Peer[] = [ours()];
   const missing: string[] = [];
   for (const [name, find] of Object.entries(FINDERS)) {
     try {
@@ -47,24 +48,25 @@ export function findPeers(): Peers {
   return { found, missing };
 }
 
+function ours(): Peer {
+  const path = executable();
+  return {
+    id: "ours",
+    name: output(path, ["--version"]),
+    command: () => [path, "serve"],
+    environment: ({ port, http, certificate, key, cloud }) => ({
+      SMTP_LISTEN: `127.0.0.1:${port}`,
+      HTTP_LISTEN: `127.0.0.1:${http}`,
+      LOG_LEVEL: "INFO",
+      TLS_CERT_FILEPATH: certificate,
+      TLS_KEY_FILEPATH: key,
+      AZURE_AUTHORITY_HOST: `${cloud}/entra`,
+      GRAPH_ENDPOINT: `${cloud}/graph`,
+    }),
+  };
+}
+
 const FINDERS: Readonly<Record<string, () => Peer>> = {
-  "the executable": () => {
-    const path = executable();
-    return {
-      id: "ours",
-      name: output(path, ["--version"]),
-      command: () => [path, "serve"],
-      environment: ({ port, http, certificate, key, cloud }) => ({
-        SMTP_LISTEN: `127.0.0.1:${port}`,
-        HTTP_LISTEN: `127.0.0.1:${http}`,
-        LOG_LEVEL: "INFO",
-        TLS_CERT_FILEPATH: certificate,
-        TLS_KEY_FILEPATH: key,
-        AZURE_AUTHORITY_HOST: `${cloud}/entra`,
-        GRAPH_ENDPOINT: `${cloud}/graph`,
-      }),
-    };
-  },
   "smtp-server": () => ({
     id: "smtp-server",
     name: `smtp-server ${versionOf("smtp-server")} and fetch on ${bunVersion()}`,
@@ -116,8 +118,7 @@ function output(command: string, args: readonly string[]): string {
 }
 
 function versionOf(module: string): string {
-  const found = output("bun", ["-p", `require("${module}/package.json").version`]);
-  return found;
+  return output("bun", ["-p", `require("${module}/package.json").version`]);
 }
 
 function bunVersion(): string {
