@@ -105,7 +105,7 @@ function machine(): Results["machine"] {
   return {
     processor: cpu?.model ?? "unknown",
     cores: others.length + 1,
-    memory: totalmem() / 1024 ** 3,
+    memory: Math.round(totalmem() / 1024 ** 3),
     system: `${distribution ?? ""} with ${type()} ${release()}`.trim(),
   };
 }

@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 import { messageOf } from "../memory/shapes.ts";
 import { percentile } from "../processes.ts";
 import { LoadClient, type Message, text } from "../throughput/client.ts";
-import type { Clients, ClientsReport, Latency } from "./load.ts";
+import type { Clients, ClientsReport, Closed, Latency } from "./load.ts";
 
 /** Connections that are opened at the same time. */
 const OPENING = 32;
@@ -36,19 +36,27 @@ async function grow(clients: LoadClient[], connections: number): Promise<void> {
   }));
 }
 
-/** Each connection sends its messages one after another, until all are sent or the time is over. */
-async function closed(connections: number, messages: number, time: number): Promise<Counted> {
+/**
+ * Each connection sends its messages one after another, until all are sent or the time is over. They begin one
+ * by one over `spread` milliseconds: a burst at the beginning would be measured in place of what follows it.
+ */
+async function closed({ connections, messages, milliseconds, spread }: Closed): Promise<Counted> {
   const clients: LoadClient[] = [];
   await grow(clients, connections);
-  return await counted(async (count) => {
-    const end = performance.now() + time;
-    const all = Promise.all(clients.map(async (client, number) => {
+  let active = 0;
+  const result = await counted(async (count) => {
+    const end = performance.now() + milliseconds;
+    await Promise.all(clients.map(async (client, number) => {
+      await new Promise((resolve) => setTimeout(resolve, number / connections * spread));
+      const start = performance.now();
+      const late = new Promise((resolve) => setTimeout(resolve, end - start));
       for (let i = 0; i < messages && performance.now() < end; i++) {
-        await count(number, client.send());
+        await Promise.race([count(number, client.send()), late]);
       }
+      active += performance.now() - start;
     }));
-    await Promise.race([all, new Promise((resolve) => setTimeout(resolve, time))]);
   });
+  return { ...result, active: active / 1000 };
 }
 
 /** Connections that come for one message each. */
@@ -138,7 +146,7 @@ async function run(): Promise<Counted | undefined> {
   const { load } = options;
   switch (load.type) {
     case "closed":
-      return await closed(load.connections, load.messages, load.milliseconds);
+      return await closed(load);
     case "sessions":
       return await sessions(load.number, load.concurrency);
     case "paced":

@@ -46,7 +46,7 @@ async function measured(
       port: one.port,
       octets,
       attachment: true,
-      load: { type: "closed", connections: MESSAGES, messages, milliseconds: 60_000 },
+      load: { type: "closed", connections: MESSAGES, messages, milliseconds: 60_000, spread: 0 },
     });
     // Code that every relay loads and compiles for its first mail counts as memory at rest.
     await runClients(clients(20_000, 10));

@@ -2,14 +2,18 @@
 
 import { Script } from "../processes.ts";
 
+/** Each connection sends its messages one after another, for so long at most. */
+export interface Closed {
+  readonly type: "closed";
+  readonly connections: number;
+  readonly messages: number;
+  readonly milliseconds: number;
+  /** Milliseconds over which the connections begin. */
+  readonly spread: number;
+}
+
 export type Load =
-  /** Each connection sends its messages one after another, for so long at most. */
-  | {
-    readonly type: "closed";
-    readonly connections: number;
-    readonly messages: number;
-    readonly milliseconds: number;
-  }
+  | Closed
   /** One message, then QUIT. */
   | { readonly type: "sessions"; readonly number: number; readonly concurrency: number }
   /** So many messages a second as long as a connection is free. */
@@ -50,6 +54,8 @@ export interface ClientsReport {
   readonly latency?: Latency;
   /** From MAIL to the reply after the message. */
   readonly transaction?: Latency;
+  /** Seconds from the first message of each connection to its end, over all of them. */
+  readonly active?: number;
   /** Seconds of the clients' own CPU. */
   readonly cpu: number;
 }

@@ -30,13 +30,19 @@ export async function slowGraph(world: World): Promise<Figures> {
         }
         for (const connections of isSlow ? CONNECTIONS.slice(0, 1) : CONNECTIONS) {
           const before = usageOf(one.pid).cpu;
-          const { sent, seconds } = await runClients({
+          const { sent, active } = await runClients({
             port,
             octets: OCTETS,
-            load: { type: "closed", connections, messages: MESSAGES, milliseconds: MOST },
+            load: {
+              type: "closed",
+              connections,
+              messages: MESSAGES,
+              milliseconds: MOST,
+              spread: DELAY,
+            },
           });
           const cpu = usageOf(one.pid).cpu - before;
-          collected.add(`slow.${connections}.share`, peer.id, sent / seconds / connections);
+          collected.add(`slow.${connections}.share`, peer.id, sent / active!);
           collected.add(`slow.${connections}.cpu`, peer.id, cpu * 1000 / connections);
         }
       } finally {
