@@ -9,13 +9,14 @@
 // apart from the rest, which is what the relay itself takes. The latter may be at most MOST_MEMORY.
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import { selfSignedCertificate } from "../src/certificates/self_signed.ts";
+import { memoryOf } from "./processes.ts";
 import { executable, firstLine, freePort, median } from "./support.ts";
 import { bun, type Candidate, type Figures, measure } from "./throughput.ts";
 
@@ -133,12 +134,4 @@ function judge(seen: Observed, unseen: Observed): void {
       `(at most ${MOST_MEMORY}), and ${ofFiles.toFixed(1)} of the executable's pages`,
   );
   if (1 - share > MOST || own > MOST_MEMORY) throw new Error("it costs more than it may");
-}
-
-/** In MiB, of proc_pid_status(5). */
-function memoryOf(pid: number): { readonly resident: number; readonly anonymous: number } {
-  const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  const field = (name: string) =>
-    Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status)![1]) / 1024;
-  return { resident: field("VmRSS"), anonymous: field("RssAnon") };
 }

@@ -102,12 +102,20 @@ export function usageOf(pid: number): Usage {
   };
 }
 
-/** Memory of a process in MiB, from proc_pid_status(5). */
-export function memoryOf(pid: number): { readonly resident: number; readonly anonymous: number } {
+/** The memory of a process in MiB, from proc_pid_status(5). */
+export interface Memory {
+  readonly resident: number;
+  /** What of it belongs to no file. */
+  readonly anonymous: number;
+  /** The most that was resident since the mark was set back (proc_pid_clear_refs(5)). */
+  readonly peak: number;
+}
+
+export function memoryOf(pid: number): Memory {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
   const field = (name: string) =>
-    Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(status)![1]) / 1024;
-  return { resident: field("VmRSS"), anonymous: field("RssAnon") };
+    Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status)![1]) / 1024;
+  return { resident: field("VmRSS"), anonymous: field("RssAnon"), peak: field("VmHWM") };
 }
 
 /** Samples a process once a second. */

@@ -12,6 +12,7 @@ import { largeRate } from "./large_rate.ts";
 import { lookupFile } from "./lookup_file.ts";
 import { memory } from "./memory.ts";
 import { observed } from "./observed.ts";
+import { peers } from "./peers.ts";
 import { properties } from "./properties.ts";
 import { queue } from "./queue.ts";
 import { queueCrash } from "./queue_crash.ts";
@@ -45,6 +46,7 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
   ways,
   soak,
   "queue-crash": queueCrash,
+  peers,
 };
 
 const names = process.argv.slice(2);

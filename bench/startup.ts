@@ -33,13 +33,13 @@ export async function startup(): Promise<void> {
     writeFileSync(files.TLS_CERT_FILEPATH, certificate);
     writeFileSync(files.TLS_KEY_FILEPATH, privateKey);
     const pod = serviceVariables();
-    const greeting: number[] = [];
+    const greetings: number[] = [];
     const greetingInPod: number[] = [];
     const own: number[] = [];
     const resident: number[] = [];
     for (let run = 0; run < RUNS; run++) {
       const plain = await start(files);
-      greeting.push(plain.milliseconds);
+      greetings.push(plain.milliseconds);
       await new Promise((resolve) => setTimeout(resolve, REST));
       const memory = memoryOf(plain.child.pid!);
       own.push(memory.anonymous);
@@ -50,7 +50,7 @@ export async function startup(): Promise<void> {
       await ended(inPod.child);
     }
     const count = Object.keys(pod).length;
-    report("start to greeting", greeting, "ms", GOALS.greeting);
+    report("start to greeting", greetings, "ms", GOALS.greeting);
     report(`with ${count} foreign variables`, greetingInPod, "ms", GOALS.greetingInPod);
     report("own memory at rest", own, "MiB", GOALS.own);
     report("resident at rest", resident, "MiB", GOALS.resident);
@@ -75,7 +75,7 @@ async function start(variables: Variables): Promise<{ child: ChildProcess; milli
     },
     stdio: "ignore",
   });
-  await greeted(port);
+  await greeting(port);
   return { child, milliseconds: performance.now() - begun };
 }
 
@@ -99,7 +99,7 @@ function serviceVariables(): Variables {
 }
 
 /** Resolves with the first octets that the port sends; tries until something listens there. */
-function greeted(port: number): Promise<void> {
+export function greeting(port: number): Promise<void> {
   return new Promise((resolve) => {
     const attempt = () => {
       const socket = connect(port, "127.0.0.1");

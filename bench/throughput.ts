@@ -45,6 +45,8 @@ export interface Figures {
   readonly cpu: number;
   /** MB */
   readonly memory: number;
+  /** Seconds of the load's CPU for 1000 messages. */
+  readonly loadCpu: number;
 }
 
 export async function throughput(): Promise<void> {
@@ -127,18 +129,29 @@ export function bun(script: string, ...args: string[]): ChildProcess {
   return spawn("bun", [script, ...args], { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
 }
 
-export async function measure({ child, port }: Candidate, clients: string): Promise<Figures> {
+/** @param messages on each connection */
+export async function measure(
+  { child, port }: Candidate,
+  clients: string,
+  messages = MESSAGES,
+): Promise<Figures> {
   const before = cpuSeconds(child.pid!);
   const load = bun(
     "bench/throughput/load.ts",
-    ...[port, CONNECTIONS, MESSAGES, OCTETS, clients].map(String),
+    ...[port, CONNECTIONS, messages, OCTETS, clients].map(String),
   );
-  const { seconds, sent } = JSON.parse(await firstLine(load)) as { seconds: number; sent: number };
+  const report = JSON.parse(await firstLine(load)) as {
+    seconds: number;
+    sent: number;
+    cpu: number;
+  };
+  const { seconds, sent } = report;
   const cpu = cpuSeconds(child.pid!) - before;
   return {
     perSecond: sent / seconds,
     cpu: (cpu / sent) * 1000,
     memory: residentMegabytes(child.pid!),
+    loadCpu: (report.cpu / sent) * 1000,
   };
 }
 

@@ -49,6 +49,7 @@ import { SETTINGS } from "../src/settings/schema.ts";
 import type { Setting } from "../src/settings/setting.ts";
 import { REPLIES, type Reply, replyText } from "../src/smtp/reply.ts";
 import { lookupSchema } from "./lookup_schema.ts";
+import { PERFORMANCE_TABLES, performanceChart } from "./performance_tables.ts";
 
 /** The pages with tables in them, from the top of the project. */
 export const PAGES = [
@@ -59,6 +60,7 @@ export const PAGES = [
   "docs/operations.md",
   "docs/monitoring.md",
   "docs/token_logins.md",
+  "docs/performance.md",
 ] as const;
 
 /** When each reply is given, and what its reader can do about it; "" where nothing is wrong. */
@@ -343,6 +345,7 @@ const TOKEN_REMEDIES: Readonly<Record<TokenFaultCode, string>> = {
 };
 
 const TABLES: Readonly<Record<string, () => string>> = {
+  ...PERFORMANCE_TABLES,
   settings: settingsTable,
   "SMTP replies": repliesTable,
   "what check finds": checkTable,
@@ -633,6 +636,7 @@ export function withTables(page: string): string {
 /** Files that are generated as a whole. */
 const GENERATED: Readonly<Record<string, () => string>> = {
   "docs/lookup.schema.json": lookupSchema,
+  "docs/performance.svg": performanceChart,
 };
 
 function main(check: boolean): number {

@@ -1,6 +1,7 @@
 // A cloud that holds back its responses to messages until no more arrive, so that the relay holds as many
 // at once as it can. Reads as fast as messages arrive, and stores nothing. Prints its address; on `most`
-// at its standard input, prints how many messages waited at once.
+// at its standard input, prints how many messages waited at once. Takes `{"calm": …}` as JSON, 0 of which
+// means to respond at once.
 
 import { Buffer } from "node:buffer";
 import process from "node:process";
@@ -26,7 +27,7 @@ declare const Bun: {
  * Milliseconds without an octet of mail after which no more messages are expected; 0: responds to each
  * at once.
  */
-const { calm: CALM = 1_500 } = JSON.parse(process.argv[2]!) as { calm?: number };
+const { calm: CALM = 1_500 } = JSON.parse(process.argv[2] ?? "{}") as { calm?: number };
 
 const waiting: (() => void)[] = [];
 let most = 0;

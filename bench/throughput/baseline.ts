@@ -1,11 +1,16 @@
 // What people would otherwise write: nodemailer's smtp-server and fetch with a cached token.
-// Arguments: certificate, key, cloud's base URL. Prints its port.
+// Arguments: certificate, key, cloud's base URL, and a port, any without it. Prints its port.
 
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { SMTPServer } from "smtp-server";
 
-const [certificate, key, cloud] = process.argv.slice(2) as [string, string, string];
+const [certificate, key, cloud, port] = process.argv.slice(2) as [
+  string,
+  string,
+  string,
+  string | undefined,
+];
 const tokens = new Map<string, { token: string; expires: number }>();
 
 async function tokenFor(username: string, secret: string): Promise<string> {
@@ -67,6 +72,6 @@ const server = new SMTPServer({
     });
   },
 });
-server.listen(0, "127.0.0.1", () => {
+server.listen(Number(port ?? 0), "127.0.0.1", () => {
   console.log((server.server.address() as { port: number }).port);
 });

@@ -1,10 +1,12 @@
 // The cloud of the bench: responds as Entra and Graph do with the least work, so that the relay is what
-// is measured. Prints its port. `/count` returns how many messages it has received.
+// is measured. Prints its port. `/count` returns how many messages it has received. Argument: milliseconds
+// after which it responds to a message; at once without it.
 //
 // On bare sockets, with only the part of HTTP/1.1 that the two relays' clients use: it shares the machine
 // with what is measured, and its own cost hides part of the difference.
 
 import { Buffer } from "node:buffer";
+import process from "node:process";
 
 interface Socket {
   data: Conversation;
@@ -21,6 +23,7 @@ declare const Bun: {
   }): { readonly port: number };
 };
 
+const DELAY = Number(process.argv[2] ?? 0);
 let count = 0;
 const claims = btoa(JSON.stringify({ roles: ["Mail.Send"] })).replaceAll("=", "");
 const TOKEN = response("200 OK", {
@@ -81,7 +84,8 @@ const server = Bun.listen({
     },
     data(socket, octets) {
       const response = socket.data.received(octets);
-      if (response !== undefined) socket.write(response);
+      if (response === ACCEPTED && DELAY > 0) setTimeout(() => socket.write(response), DELAY);
+      else if (response !== undefined) socket.write(response);
     },
   },
 });

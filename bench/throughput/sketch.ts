@@ -2,7 +2,7 @@
 // addresses, logins or messages, no limits, no deadlines, no retries, no replies to anything but this
 // load. It moves the same octets from the same clients to the same cloud on one thread, and so shows the
 // cost of sockets, TLS and system calls alone, which a relay on this runtime can hardly undercut.
-// Arguments: certificate, key, cloud's base URL. Prints its port.
+// Arguments: certificate, key, cloud's base URL, and a port, any without it. Prints its port.
 
 import { Buffer } from "node:buffer";
 import { readFileSync } from "node:fs";
@@ -31,7 +31,12 @@ declare const Bun: {
   ): Promise<Socket<Data>>;
 };
 
-const [certificate, key, cloud] = process.argv.slice(2) as [string, string, string];
+const [certificate, key, cloud, listenPort] = process.argv.slice(2) as [
+  string,
+  string,
+  string,
+  string | undefined,
+];
 const tls = {
   cert: readFileSync(certificate, "utf8"),
   key: readFileSync(key, "utf8"),
@@ -158,7 +163,7 @@ for (let i = 0; i < CONNECTIONS; i++) {
 }
 const server = Bun.listen<Session>({
   hostname: "127.0.0.1",
-  port: 0,
+  port: Number(listenPort ?? 0),
   socket: {
     ...handlers,
     open(socket) {
