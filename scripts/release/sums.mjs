@@ -1,0 +1,61 @@
+// Checks SHA256SUMS of a folder: `node scripts/release/sums.mjs FOLDER`. Each of its files must be there
+// with its checksum, and each file there must have one: what has none was not attested either. Exit 1 if
+// not, with a line for each problem; 2 for wrong arguments.
+
+import { createHash } from "node:crypto";
+import { createReadStream, existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+export const SUMS = "SHA256SUMS";
+export const SIGNATURE = `${SUMS}.sigstore.json`;
+
+/**
+ * @param {string} folder
+ * @returns {Promise<string[]>} a line for each problem
+ */
+export async function sumProblems(folder) {
+  if (!existsSync(join(folder, SUMS))) return [`${folder} has no ${SUMS}`];
+  const lines = readFileSync(join(folder, SUMS), "utf8").split("\n").filter((line) => line !== "");
+  const problems = [];
+  const summed = new Set([SUMS, SIGNATURE]);
+  for (const line of lines) {
+    const match = /^([0-9a-f]{64}) {2}([^/\\]+)$/.exec(line);
+    if (match === null) {
+      problems.push(`${SUMS} has the line "${line}"`);
+      continue;
+    }
+    const [, sum, name] = match;
+    summed.add(name);
+    if (!existsSync(join(folder, name))) {
+      problems.push(`${name} is missing`);
+      continue;
+    }
+    const hash = createHash("sha256");
+    await pipeline(createReadStream(join(folder, name)), hash);
+    if (hash.digest("hex") !== sum) problems.push(`${name} does not have its checksum`);
+  }
+  if (lines.length === 0) problems.push(`${SUMS} is empty`);
+  for (const name of readdirSync(folder)) {
+    if (!summed.has(name)) problems.push(`${name} has no checksum`);
+  }
+  return problems;
+}
+
+async function main([folder, ...surplus]) {
+  if (folder === undefined || surplus.length > 0) {
+    console.error("usage: node scripts/release/sums.mjs FOLDER");
+    return 2;
+  }
+  const problems = await sumProblems(folder);
+  for (const problem of problems) console.error(`sums: ${problem}`);
+  if (problems.length > 0) return 1;
+  console.log(`${folder}: each file has its checksum`);
+  return 0;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  process.exitCode = await main(process.argv.slice(2));
+}
