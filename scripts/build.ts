@@ -53,10 +53,9 @@ if (args.includes("--all")) await buildAll();
 else await buildHere();
 
 async function buildHere(): Promise<void> {
-  const made = join(workshop, NAME);
-  await compile(root, facts, made);
   const name = process.platform === "win32" ? `${NAME}.exe` : NAME;
-  renameSync(made, join(dist, name));
+  await compile(root, facts, join(workshop, NAME));
+  renameSync(join(workshop, name), join(dist, name));
   printSize(name);
   if (args.includes("--report")) printReport(name, process.execPath);
 }
