@@ -293,8 +293,8 @@ describe("names in the pages", () => {
     });
   }
 
-  const main = read("src/main.ts");
-  const commands = [...main.matchAll(/^command\("([a-z-]+)"/gm)].map((match) => match[1]!);
+  const program = read("src/commands/program.ts");
+  const commands = [...program.matchAll(/^command\("([a-z-]+)"/gm)].map((match) => match[1]!);
 
   it("of commands exist", () => {
     assert.ok(commands.includes("serve"));
