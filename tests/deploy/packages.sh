@@ -3,12 +3,13 @@
 # by apt; in another one, whose distribution is imitated by an empty package with what the .rpm needs,
 # the .rpm is installed by rpm. In each systemd is booted, in namespaces of its own, and then: the
 # service is configured, started, sends a message to an imitated cloud, is upgraded from an older
-# package, and removed. Before that: the same packages twice, lintian, man page and completions.
+# package, and removed; on Debian from a repository, and changed over from install-service, too. Before
+# that: the same packages twice, lintian, man page and completions.
 #
 # packages.sh [DIRECTORY]: of the packages in there, and not of dist/smtp-oauth-relay
 #
-# Needs root, an x64 machine, and Debian's packages: mmdebstrap rpm lintian mandoc zsh fish curl
-# openssl iproute2. Exit 0 when all is well, 1 when not, 77 where it cannot be done.
+# Needs root, an x64 machine, and Debian's packages: mmdebstrap rpm lintian mandoc zsh fish apt-utils
+# createrepo-c gnupg curl openssl iproute2. Exit 0 when all is well, 1 when not, 77 where it cannot be done.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -57,7 +58,8 @@ skip() {
   echo "skipped: $1"
   exit 77
 }
-for tool in dpkg-deb rpmbuild mmdebstrap lintian mandoc zsh fish curl openssl ip unshare nsenter; do
+for tool in dpkg-deb rpmbuild mmdebstrap lintian mandoc zsh fish apt-ftparchive createrepo_c gpg \
+  curl openssl ip unshare nsenter; do
   command -v "$tool" > /dev/null || skip "$tool is not installed"
 done
 [ "$(id -u)" = 0 ] || skip "only root can make a root file system"
@@ -190,6 +192,21 @@ for shell in bash fish zsh; do
 done
 (cd "$work/from" && completes bash "$name check --password-file " "$name-linux-x64")
 
+# --- a repository ---
+
+export GNUPGHOME=$work/keys
+mkdir -m 700 "$GNUPGHOME" "$work/for_repository"
+gpg --batch --quiet --passphrase '' --quick-generate-key relay@example.com ed25519 sign 2> "$work/log" ||
+  fail "gpg: $(cat "$work/log")"
+ln "$deb" "$rpm" "$work/for_repository/" 2> /dev/null || cp "$deb" "$rpm" "$work/for_repository/"
+sh "$root/scripts/package/repository.sh" "$work/for_repository" "$work/repository" relay@example.com \
+  > "$work/log" 2>&1 || fail "the repository: $(cat "$work/log")"
+gpgconf --kill all
+gpg --verify "$work"/repository/rpm/repodata/repomd.xml.asc \
+  "$work/repository/rpm/repodata/repomd.xml" 2> "$work/log" || fail "repomd.xml: $(cat "$work/log")"
+gunzip --stdout "$work"/repository/rpm/repodata/*-primary.xml.gz |
+  grep_all "<location href=\"${rpm##*/}\"/>" || fail "the .rpm is not in its repository"
+
 # --- a bare Debian, and one that rpm takes for its own ---
 
 release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
@@ -206,6 +223,10 @@ cp -a "$work/bare" "$work/rpm_root"
 mv "$work/bare" "$work/deb_root"
 cp "$old_deb" "$work/deb_root/root/old.deb"
 cp "$deb" "$work/deb_root/root/new.deb"
+cp "$work/tree/usr/bin/$name" "$work/deb_root/root/relay"
+mkdir -p "$work/deb_root/etc/apt/keyrings" "$work/deb_root/srv"
+mv "$work/repository" "$work/deb_root/srv/repository"
+cp "$work/deb_root/srv/repository/key.asc" "$work/deb_root/etc/apt/keyrings/$name.asc"
 cp "$old_rpm" "$work/rpm_root/root/old.rpm"
 cp "$rpm" "$work/rpm_root/root/new.rpm"
 
@@ -345,6 +366,17 @@ configure_and_send() {
   grep_all "machine with the relay's package.*systemctl enable --now $name$" <<< "$said" ||
     fail "install-service beside the package: $said"
 
+  configure
+  inside systemctl enable --now $name 2> /dev/null || fail "it does not start"
+  mail "first"
+  is User $name || fail "it does not run as the package's user"
+  main=$(property MainPID)
+  inside stat -c %U "/proc/$main" | grep_all -x $name || fail "another user runs it"
+  inside stat -c '%U %a' /var/lib/$name | grep_all -x "$name 700" || fail "the state directory"
+  inside touch /var/lib/$name/queue.db
+  said=$(inside $name check --service) || fail "check --service: $said"
+}
+configure() {
   openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=relay.example.com \
     -keyout "$work/key.pem" -out "$work/cert.pem" 2> /dev/null
   inside tee $configuration/cert.pem < "$work/cert.pem" > /dev/null
@@ -355,14 +387,6 @@ configure_and_send() {
 		AZURE_AUTHORITY_HOST=http://127.0.0.1:9026/entra
 		GRAPH_ENDPOINT=http://127.0.0.1:9026/graph
 	EOF
-  inside systemctl enable --now $name 2> /dev/null || fail "it does not start"
-  mail "first"
-  is User $name || fail "it does not run as the package's user"
-  main=$(property MainPID)
-  inside stat -c %U "/proc/$main" | grep_all -x $name || fail "another user runs it"
-  inside stat -c '%U %a' /var/lib/$name | grep_all -x "$name 700" || fail "the state directory"
-  inside touch /var/lib/$name/queue.db
-  said=$(inside $name check --service) || fail "check --service: $said"
 }
 
 # It ran, so it was restarted with the new version; its settings are as they were.
@@ -385,7 +409,15 @@ system=$work/deb_root
 start_system
 configure_and_send
 sent=$SECONDS
-said=$(inside apt-get install --yes --quiet /root/new.deb 2>&1) || fail "the upgrade: $said"
+# As the page has it, but for the address; the network has none.
+echo "deb [signed-by=/etc/apt/keyrings/$name.asc] file:/srv/repository/deb ./" |
+  inside tee /etc/apt/sources.list.d/$name.list > /dev/null
+said=$(inside apt-get update --quiet -o Dir::Etc::sourcelist=sources.list.d/$name.list \
+  -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0 2>&1) || fail "apt-get update: $said"
+said=$(inside apt-get install --yes --quiet $name 2>&1) || fail "the upgrade: $said"
+# shellcheck disable=SC2016 # It is dpkg-query's.
+[ "$(inside dpkg-query --show --showformat='${Version}' $name)" = "$(dpkg-deb -f "$deb" Version)" ] ||
+  fail "apt does not see the newer version in the repository: $said"
 expect_upgraded
 # What was stopped stays stopped.
 inside systemctl stop $name
@@ -408,9 +440,30 @@ inside rm /etc/systemd/system/$service
 inside dpkg -i /root/new.deb > /dev/null 2>&1 || fail "installed again"
 said=$(inside apt-get purge --yes --quiet $name 2>&1) || fail "apt-get purge: $said"
 inside test ! -e $configuration -a ! -e /var/lib/$name || fail "a purge leaves settings or queue"
+inside rm /etc/apt/sources.list.d/$name.list /etc/apt/keyrings/$name.asc
 left=$(inside find / -xdev -name "*$name*" -not -path '/proc/*' -not -path '/root/*' \
-  -not -path '/var/log/*')
+  -not -path '/srv/*' -not -path '/var/log/*' -not -path '/var/lib/apt/*')
 [ -z "$left" ] || fail "a purge leaves $left"
+
+# Changed over from install-service as the page says: settings, certificate and queue stay.
+inside mkdir $configuration
+configure
+said=$(inside /root/relay install-service) || fail "install-service: $said"
+mail "by install-service"
+# shellcheck disable=SC2016 # It is the other shell's.
+inside sh -c 'touch "$1/queue.db" && chown --reference="$1" "$1/queue.db"' - /var/lib/private/$name
+# shellcheck disable=SC2016 # They are backticks.
+sed -n '/^## Change over/,/^## Build/ s/^   //p' "$root/docs/packages.md" |
+  sed -n '/^```sh$/,/^```$/ { /^```/d; p }' > "$work/change_over"
+grep_all "^rm /usr/local/bin/$name" "$work/change_over" || fail "docs/packages.md has no commands"
+inside sh < "$work/change_over" > "$work/log" 2>&1 || fail "the commands of the page: $(cat "$work/log")"
+said=$(inside apt-get install --yes --quiet -o Dpkg::Options::=--force-confold /root/new.deb 2>&1) ||
+  fail "changing over: $said"
+inside systemctl enable --now $name 2> /dev/null || fail "it does not start after changing over"
+mail "changed over"
+is FragmentPath "/lib/systemd/system/$service" || is FragmentPath "/usr/lib/systemd/system/$service" ||
+  fail "the unit is $(property FragmentPath)"
+inside stat -c '%U' /var/lib/$name/queue.db | grep_all -x $name || fail "the queue belongs to another"
 stop_system
 
 system=$work/rpm_root

@@ -190,6 +190,7 @@ const NO_SETTINGS = new Set([
   "BUILD_BASE",
   "RUNTIME_BASE",
   "RELAY_BUILD_COMMIT",
+  "SOURCE_DATE_EPOCH",
   "NO_SENDER",
   "NO_IDENTITY",
   // A password for `check`, which is no setting of the relay.
