@@ -190,6 +190,7 @@ const NO_SETTINGS = new Set([
   "BUILD_BASE",
   "RUNTIME_BASE",
   "RELAY_BUILD_COMMIT",
+  "SOURCE_DATE_EPOCH",
   "NO_SENDER",
   "NO_IDENTITY",
   // A password for `check`, which is no setting of the relay.
@@ -293,8 +294,8 @@ describe("names in the pages", () => {
     });
   }
 
-  const main = read("src/main.ts");
-  const commands = [...main.matchAll(/^command\("([a-z-]+)"/gm)].map((match) => match[1]!);
+  const program = read("src/commands/program.ts");
+  const commands = [...program.matchAll(/^command\("([a-z-]+)"/gm)].map((match) => match[1]!);
 
   it("of commands exist", () => {
     assert.ok(commands.includes("serve"));
