@@ -5,7 +5,7 @@
 
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { resolve } from "node:path";
 import process from "node:process";
@@ -30,6 +30,8 @@ const environment = {
 };
 
 try {
+  // A download is not executable yet.
+  if (process.platform !== "win32" && existsSync(executable)) chmodSync(executable, 0o755);
   console.log(`ok smoke: ${await tryOut()}`);
 } catch (error) {
   console.error(`FAIL smoke: ${error.message}`);

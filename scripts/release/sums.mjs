@@ -1,6 +1,7 @@
 // Checks SHA256SUMS of a folder: `node scripts/release/sums.mjs FOLDER`. Each of its files must be there
-// with its checksum, and each file there must have one: what has none was not attested either. Exit 1 if
-// not, with a line for each problem; 2 for wrong arguments.
+// with its checksum, and each file there must have one: what has none was not attested either. With
+// `--among OTHER`, another folder's SHA256SUMS must have the same lines, and may have more: the build can
+// be repeated. Exit 1 if not, with a line for each problem; 2 for wrong arguments.
 
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync, readdirSync, readFileSync } from "node:fs";
@@ -44,15 +45,31 @@ export async function sumProblems(folder) {
   return problems;
 }
 
-async function main([folder, ...surplus]) {
-  if (folder === undefined || surplus.length > 0) {
-    console.error("usage: node scripts/release/sums.mjs FOLDER");
+/**
+ * @param {string} folder
+ * @param {string} other
+ * @returns {string[]} a line for each checksum of the folder that the other does not have
+ */
+function differences(folder, other) {
+  const linesOf = (path) => readFileSync(join(path, SUMS), "utf8").split("\n");
+  const others = new Set(linesOf(other));
+  return linesOf(folder).filter((line) => !others.has(line))
+    .map((line) => `${other} does not have ${line}`);
+}
+
+async function main([folder, option, other, ...surplus]) {
+  const isComplete = option === undefined || option === "--among" && other !== undefined;
+  if (folder === undefined || !isComplete || surplus.length > 0) {
+    console.error("usage: node scripts/release/sums.mjs FOLDER [--among OTHER]");
     return 2;
   }
   const problems = await sumProblems(folder);
+  if (problems.length === 0 && other !== undefined) problems.push(...differences(folder, other));
   for (const problem of problems) console.error(`sums: ${problem}`);
   if (problems.length > 0) return 1;
-  console.log(`${folder}: each file has its checksum`);
+  console.log(
+    `${folder}: each file has its checksum${other === undefined ? "" : `, as in ${other}`}`,
+  );
   return 0;
 }
 

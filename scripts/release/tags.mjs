@@ -6,7 +6,8 @@
 // there: a fix for 1.2 does not take `latest` from 1.3. A pre-release moves none of them. There is no tag
 // `0`: before 1.0, a minor version may change anything.
 //
-// In the pipeline, GITHUB_OUTPUT names a file: there they become the output `tags`, and the image `image`.
+// In the pipeline, GITHUB_OUTPUT names a file: there they become the output `tags`, beside
+// `version`, `commit` and `image`.
 
 import { execFileSync } from "node:child_process";
 import { appendFileSync } from "node:fs";
@@ -39,15 +40,18 @@ export function tagsOf(text, others) {
 
 /** @returns {string[]} versions that have a tag in this clone */
 export function taggedVersions() {
-  const root = fileURLToPath(new URL("../..", import.meta.url));
-  const tags = execFileSync("git", ["tag", "--list", "v*"], { cwd: root, encoding: "utf8" });
-  return tags.split("\n").map((tag) => tag.slice(1)).filter((text) => {
+  return git("tag", "--list", "v*").split("\n").map((tag) => tag.slice(1)).filter((text) => {
     try {
       return parseVersion(text) !== undefined;
     } catch {
       return false;
     }
   });
+}
+
+function git(...args) {
+  const root = fileURLToPath(new URL("../..", import.meta.url));
+  return execFileSync("git", args, { cwd: root, encoding: "utf8" });
 }
 
 function main([tag = "", image, ...surplus]) {
@@ -68,9 +72,10 @@ function main([tag = "", image, ...surplus]) {
     const file = process.env.GITHUB_OUTPUT;
     if (file) {
       const outputs = [
-        `tags<<END`,
-        ...lines,
-        "END",
+        ...["tags<<END", ...lines, "END"],
+        `version=${tag.slice(1)}`,
+        // As the executables have it: scripts/build/commit.ts.
+        `commit=${git("rev-parse", "HEAD").trim().slice(0, 12)}`,
         ...(name === undefined ? [] : [`image=${name}`]),
       ];
       appendFileSync(file, `${outputs.join("\n")}\n`);

@@ -247,9 +247,11 @@ describe("npm run release", () => {
     );
     const lines = ["77.8.9", "77.8", "77"].map((tag) => `images.example/owner/relay:${tag}\n`);
     assert.equal(tags.stdout, lines.join(""));
+    const head = git("rev-parse", "HEAD").slice(0, 12);
     assert.equal(
       readFileSync(output, "utf8"),
-      `tags<<END\n${lines.join("")}END\nimage=images.example/owner/relay\n`,
+      `tags<<END\n${lines.join("")}END\nversion=77.8.9\ncommit=${head}\n` +
+        "image=images.example/owner/relay\n",
     );
   });
 
@@ -369,6 +371,18 @@ describe("what is released", () => {
     rmSync(join(folder, "SHA256SUMS"));
     assert.match(call("sums.mjs", folder).stderr, /has no SHA256SUMS/);
     assert.equal(call("sums.mjs").status, 2);
+  });
+
+  it("is the same in another folder that may have more", () => {
+    const other = join(newFolder(), "other");
+    cpSync(folder, other, { recursive: true });
+    put("relay.deb", "package");
+    sum("relay-linux-x64", "relay-linux-arm64", "relay.deb");
+    assert.equal(call("sums.mjs", other, "--among", folder).status, 0);
+    const { status, stderr } = call("sums.mjs", folder, "--among", other);
+    assert.match(stderr, /other does not have [0-9a-f]{64} {2}relay\.deb/);
+    assert.equal(status, 1);
+    assert.equal(call("sums.mjs", folder, "--among").status, 2);
   });
 
   it("is signed by its checksums", () => {
