@@ -13,6 +13,9 @@ import { fileURLToPath } from "node:url";
 export const SUMS = "SHA256SUMS";
 export const SIGNATURE = `${SUMS}.sigstore.json`;
 
+/** GitHub renames other files (REST API, "Upload a release asset"): they would not have their checksums. */
+const UNCHANGED = /^[0-9A-Za-z][0-9A-Za-z._+-]*$/;
+
 /**
  * @param {string} folder
  * @returns {Promise<string[]>} a line for each problem
@@ -30,6 +33,7 @@ export async function sumProblems(folder) {
     }
     const [, sum, name] = match;
     summed.add(name);
+    if (!UNCHANGED.test(name)) problems.push(`${name} would get another name in a release`);
     if (!existsSync(join(folder, name))) {
       problems.push(`${name} is missing`);
       continue;

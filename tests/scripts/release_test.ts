@@ -364,6 +364,9 @@ describe("what is released", () => {
     assert.match(stderr, /relay-linux-x64 does not have its checksum/);
     assert.match(stderr, /surplus has no checksum/);
     assert.match(stderr, /relay-linux-arm64 is missing/);
+    put("relay~rc.1.deb", "package");
+    sum("relay~rc.1.deb");
+    assert.match(call("sums.mjs", folder).stderr, /relay~rc\.1\.deb would get another name/);
     put("SHA256SUMS", "nonsense\n");
     assert.match(call("sums.mjs", folder).stderr, /has the line "nonsense"/);
     put("SHA256SUMS", "");
