@@ -158,7 +158,7 @@ dpkg-deb -x "$deb" "$work/tree"
 share=$work/tree/usr/share
 gunzip --stdout "$share/man/man1/$name.1.gz" > "$work/$name.1"
 said=$(mandoc -T lint -W warning "$work/$name.1") || fail "the man page: $said"
-mandoc -T ascii "$work/$name.1" | col -b | grep_all "$name check --service" ||
+mandoc -T ascii "$work/$name.1" | sed 's/.\x08//g' | grep_all "$name check --service" ||
   fail "the man page has no example"
 
 completes() { # shell, what it completes, words that it must offer
