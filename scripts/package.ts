@@ -7,6 +7,7 @@
 //   --from DIRECTORY       where the executables are; dist
 //   --output DIRECTORY     where the packages go; dist
 //   --version VERSION      another version than package.json's, to test an upgrade
+//   --settings FILE        another file for the settings, too
 //   --uncompressed         quicker, for tests
 //
 // The same commit gives the same packages: their time is SOURCE_DATE_EPOCH, or else the commit's.
@@ -28,6 +29,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { NAME, VERSION } from "../src/commands/version.ts";
+import { SETTINGS_FILE } from "../src/systemd/install.ts";
 import { bundle } from "./build/bundle.ts";
 import { checksums } from "./build/checksums.ts";
 import { readLock } from "./build/lock.ts";
@@ -64,6 +66,9 @@ for (const [tool, debian] of [["dpkg-deb", "dpkg"], ["rpmbuild", "rpm"]] as cons
 
 const epoch = sourceDate();
 const bundled = await bundle(root);
+const settings = values.settings === undefined
+  ? SETTINGS_FILE
+  : readFileSync(values.settings, "utf8");
 const text = notices(root, readLock(root), bundled.files.keys());
 mkdirSync(output, { recursive: true });
 const workshop = mkdtempSync(join(tmpdir(), "relay-packages-"));
@@ -71,7 +76,8 @@ process.on("exit", () => rmSync(workshop, { recursive: true, force: true }));
 const made: string[] = [];
 for (const target of targets) {
   removeOlder(target.debian, target.rpm);
-  const source = { root, executable: executables.get(target.name)!, notices: text, epoch };
+  const executable = executables.get(target.name)!;
+  const source = { root, executable, notices: text, settings, epoch };
   const folder = mkdtempSync(join(workshop, `${target.name}-`));
   const order = { target, version, epoch, compress: !values.uncompressed, folder, output };
   for (const make of [makeDeb, makeRpm]) {
@@ -91,6 +97,7 @@ function options() {
         from: { type: "string" },
         output: { type: "string" },
         version: { type: "string" },
+        settings: { type: "string" },
         uncompressed: { type: "boolean" },
       },
     });

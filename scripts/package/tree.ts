@@ -13,7 +13,7 @@ import {
 import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { NAME, VERSION } from "../../src/commands/version.ts";
-import { CONFIGURATION, SETTINGS_FILE } from "../../src/systemd/install.ts";
+import { CONFIGURATION } from "../../src/systemd/install.ts";
 import { programText } from "./commands.ts";
 import { bashCompletion, fishCompletion, zshCompletion } from "./completions.ts";
 import { manPage } from "./man.ts";
@@ -37,6 +37,8 @@ export interface Source {
   readonly executable: string;
   /** The licence notices of what is in the executable. */
   readonly notices: string;
+  /** What the file for the settings says before somebody has written into it. */
+  readonly settings: string;
   /** Seconds since 1970: the time of all files. */
   readonly epoch: number;
 }
@@ -44,7 +46,7 @@ export interface Source {
 export const DOC = `/usr/share/doc/${NAME}`;
 
 /** The files that both kinds of packages have. */
-export function commonFiles({ root, executable, epoch }: Source): PackagedFile[] {
+export function commonFiles({ root, executable, settings, epoch }: Source): PackagedFile[] {
   const program = programText();
   const date = new Date(epoch * 1000).toISOString().slice(0, 10);
   const man = manPage(program, settingTexts(), { version: VERSION, date });
@@ -55,7 +57,7 @@ export function commonFiles({ root, executable, epoch }: Source): PackagedFile[]
   });
   return [
     { path: `/usr/bin/${NAME}`, mode: 0o755, content: { copyOf: executable } },
-    { path: `${CONFIGURATION}/environment`, mode: 0o640, content: SETTINGS_FILE, kind: "config" },
+    { path: `${CONFIGURATION}/environment`, mode: 0o640, content: settings, kind: "config" },
     ...packagedUnits().map(({ name, text }) => plain(`/usr/lib/systemd/system/${name}`, text)),
     plain(`/usr/lib/sysusers.d/${NAME}.conf`, {
       copyOf: join(root, "deploy/packages/sysusers.conf"),
