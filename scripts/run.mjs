@@ -2,16 +2,17 @@
 // `node scripts/run.mjs bun|deno ARGUMENT…`. `deno task` would take their executables for scripts.
 
 import { spawn } from "node:child_process";
-import { delimiter } from "node:path";
+import { delimiter, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import "./setup.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const [runtime, ...args] = process.argv.slice(2);
-const binaries = `${root}node_modules/.bin`;
+const [runtime = "", ...args] = process.argv.slice(2);
+// On Windows, the shell takes a slash in a command for the beginning of an option.
+const binaries = join(root, "node_modules", ".bin");
 
-const child = spawn(`${binaries}/${runtime}`, args, {
+const child = spawn(join(binaries, runtime), args, {
   cwd: root,
   env: { ...process.env, PATH: `${binaries}${delimiter}${process.env.PATH}` },
   stdio: "inherit",

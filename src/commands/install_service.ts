@@ -3,7 +3,7 @@
 import { existsSync, realpathSync } from "node:fs";
 import process from "node:process";
 import { ownExecutable } from "../runtime/current.ts";
-import { install, type InstallOptions, plan } from "../systemd/install.ts";
+import { install, type InstallOptions, PACKAGED_UNIT, plan } from "../systemd/install.ts";
 import { machine } from "../systemd/machine.ts";
 import { CommandError, EXIT } from "../exit.ts";
 
@@ -27,7 +27,7 @@ export function installService(
     socketActivation,
   };
   if (print) return plan(options);
-  const problems = whyNotHere(executable);
+  const problems = whyNotHere(executable, socketActivation);
   if (problems.length > 0) throw new CommandError(EXIT.unavailable, problems);
   try {
     const { lines, problem } = install(options, machine);
@@ -41,7 +41,10 @@ export function installService(
   }
 }
 
-function whyNotHere(executable: string | undefined): readonly string[] {
+function whyNotHere(
+  executable: string | undefined,
+  socketActivation: boolean,
+): readonly string[] {
   const problems: string[] = [];
   if (process.platform !== "linux") {
     return ["install-service is for Linux with systemd; this is another system"];
@@ -53,6 +56,16 @@ function whyNotHere(executable: string | undefined): readonly string[] {
   if (process.getuid?.() !== 0) {
     problems.push(
       "install-service must be run as root, as with sudo; --print only shows the units",
+    );
+  }
+  // A unit in /etc would hide the package's, and upgrades of the package would change nothing.
+  if (existsSync(PACKAGED_UNIT)) {
+    const units = socketActivation
+      ? "smtp-oauth-relay.socket smtp-oauth-relay-smtps.socket"
+      : "smtp-oauth-relay";
+    problems.push(
+      "install-service is not for a machine with the relay's package, which brings the service: " +
+        `systemctl enable --now ${units}`,
     );
   }
   if (executable === undefined) {

@@ -6,11 +6,14 @@ import { SERVICE, SOCKETS, type Unit, UNITS as ALWAYS } from "./units.ts";
 /** Where the units expect the executable. */
 export const INSTALLED = "/usr/local/bin/smtp-oauth-relay";
 const UNITS = "/etc/systemd/system";
+/** The unit of the .deb or .rpm package, whose service {@link install} would replace. */
+export const PACKAGED_UNIT = "/usr/lib/systemd/system/smtp-oauth-relay.service";
 /** Settings and certificate. */
 export const CONFIGURATION = "/etc/smtp-oauth-relay";
 const ENVIRONMENT = `${CONFIGURATION}/environment`;
 
-const SETTINGS_FILE =
+/** What the file for the settings says before somebody has written into it; the packages bring it too. */
+export const SETTINGS_FILE =
   `# Settings of the relay, one NAME=value a line, without export. No secrets here: hand them over
 # as credentials (LoadCredential=, see "systemctl cat smtp-oauth-relay").
 # After a change: systemctl restart smtp-oauth-relay

@@ -10,7 +10,7 @@
 #
 # Nothing is written to dist/. Needs root, an x64 Linux with glibc, npm with its registry, curl, file,
 # ip, qemu-user-static and libc6-arm64-cross. Prints one line; exit 0 when all is well, 1 when not,
-# 77 where qemu is not installed. Some 2 GB of temporary files are made and removed.
+# 77 on another machine or where qemu is not installed. Some 2 GB of temporary files are made and removed.
 set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -18,6 +18,10 @@ name=smtp-oauth-relay
 arm_libraries=/usr/aarch64-linux-gnu
 
 if [ "${1:-}" != inside ]; then
+  [ "$(uname -m)" = x86_64 ] || {
+    echo "skipped: it is for x64"
+    exit 77
+  }
   for tool in qemu-x86_64-static qemu-aarch64-static; do
     command -v $tool > /dev/null || {
       echo "skipped: qemu-user-static is not installed"

@@ -1,0 +1,93 @@
+// Prints a release's notes: `node scripts/release/notes.mjs v1.2.3`, from the changelog's section. Exit 1
+// if there is no such section, 2 for wrong arguments.
+//
+// A line's end is a line's end in a release's page, so paragraphs become one line. In the pipeline
+// (GITHUB_REPOSITORY is set), links to files lead to the files as they were at the tag, and what was
+// released can be verified by commands at the end.
+
+import { readFileSync } from "node:fs";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { changesOf } from "./changelog.mjs";
+
+/**
+ * @typedef {{ server: string, repository: string, image: string }} Place where the release will be
+ */
+
+/**
+ * @param {string} changelog
+ * @param {string} tag such as v1.2.3
+ * @param {Place} [place] left out, links stay as they are
+ * @returns {string}
+ * @throws {Error} if the changelog does not have the version
+ */
+export function notesOf(changelog, tag, place) {
+  const version = tag.replace(/^v/, "");
+  const changes = unwrapped(changesOf(changelog, version));
+  if (place === undefined) return `${changes}\n`;
+  const { server, repository, image } = place;
+  const files = `${server}/${repository}/blob/${tag}/`;
+  const linked = changes.replace(
+    /\]\((?![a-z][a-z0-9+.-]*:|#)([^)\s]+)\)/gi,
+    (_, target) => `](${files}${target})`,
+  );
+  const workflow = `${server}/${repository}/.github/workflows/release.yml@refs/tags/${tag}`;
+  return `${linked}
+
+## Verify what you downloaded
+
+\`\`\`sh
+sha256sum --check --ignore-missing SHA256SUMS
+gh attestation verify FILE --repo ${repository}
+gh attestation verify oci://${image}:${version} --repo ${repository}
+cosign verify-blob SHA256SUMS --bundle SHA256SUMS.sigstore.json \\
+  --certificate-identity ${workflow} \\
+  --certificate-oidc-issuer https://token.actions.githubusercontent.com
+cosign verify ${image}:${version} \\
+  --certificate-identity ${workflow} \\
+  --certificate-oidc-issuer https://token.actions.githubusercontent.com
+\`\`\`
+
+The executables can also be [built again](${files}docs/installation.md#build-the-executable) and compared.
+`;
+}
+
+/** Joins the lines of each paragraph and of each entry of a list; fenced blocks and tables stay. */
+function unwrapped(text) {
+  const lines = [];
+  let isFenced = false;
+  let joins = false;
+  for (const line of text.split("\n")) {
+    const isFence = /^\s*(?:```|~~~)/.test(line);
+    const begins = isFence || isFenced || line === "" ||
+      /^(?:\s*(?:[-*+]|\d+\.)\s|#|\||>)/.test(line);
+    if (joins && !begins) lines.push(`${lines.pop()} ${line.trim()}`);
+    else lines.push(line);
+    if (isFence) isFenced = !isFenced;
+    joins = !isFence && !isFenced && line !== "" && !/^(?:#|\|)/.test(line);
+  }
+  return lines.join("\n");
+}
+
+function main([tag, ...surplus]) {
+  if (tag === undefined || surplus.length > 0) {
+    console.error("usage: node scripts/release/notes.mjs TAG");
+    return 2;
+  }
+  const { GITHUB_SERVER_URL: server, GITHUB_REPOSITORY: repository, IMAGE: image } = process.env;
+  const place = server && repository && image
+    ? { server, repository, image: image.toLowerCase() }
+    : undefined;
+  try {
+    const changelog = readFileSync(new URL("../../CHANGELOG.md", import.meta.url), "utf8");
+    process.stdout.write(notesOf(changelog, tag, place));
+    return 0;
+  } catch (error) {
+    console.error(`notes: ${error.message}`);
+    return 1;
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  process.exitCode = main(process.argv.slice(2));
+}
