@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { isIP as isIPOfNode } from "node:net";
 import { describe, it } from "node:test";
-import fc from "fast-check";
 import { isIP } from "../src/ip_version.ts";
+import * as fc from "./support/property.ts";
 
 describe("the version of an IP address (RFC 4291 §2.2)", () => {
   it("is read from its text", () => {

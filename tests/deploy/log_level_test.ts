@@ -55,7 +55,7 @@ describe("LOG_LEVEL", () => {
     const STARTS = /(?:^|[ \\/])smtp-oauth-relay(?:\.exe)?(?: serve)?(?: +#.*)?$/;
     /** With the image or the unit, which have it, or with a file of settings; or the line starts nothing. */
     const HAS_IT =
-      /\b(?:podman|docker|buildah|systemctl|setup\.sh|cp|install -m|install -D)\b|--env-file|^ *-v |^ *[#$]|^(?:rm|cd) /;
+      /\b(?:podman|docker|buildah|systemctl|setup\.sh|cp|install -m|install -D)\b|--env-file|^ *-v |^ *[#$]|^ *(?:rm|cd|apt|dnf|zypper|rpm) /;
     const pages = ["README.md", ...under("docs", ".md"), ...under("deploy", ".md")];
     const blocks = pages.flatMap((page) =>
       [...read(page).matchAll(/^( *)```(?:sh|powershell|console|xml)\n([\s\S]*?)^\1```/gm)]
