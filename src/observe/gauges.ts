@@ -62,7 +62,7 @@ export const GAUGES = {
   backend_down: {
     help:
       "1 while a back end takes no messages and they go by the next one of BACKEND, 0 once it takes them " +
-      "again; left out until then.",
+      "again. Left out with a single one, unless an entry names others.",
     labels: ["backend"],
   },
   last_token_timestamp_seconds: {

@@ -41,6 +41,9 @@ export function waysOut(parts: WaysOutParts): Backends {
   metrics?.gauge({ name: "deliveries_in_flight", value: sum("active") });
   metrics?.gauge({ name: "deliveries_waiting", value: sum("waiting") });
   metrics?.gauge({ name: "throttled_mailboxes", value: sum("throttled") });
+  if (settings.BACKEND.length > 1) {
+    for (const backend of settings.BACKEND) metrics?.set("backend_down", { backend }, 0);
+  }
   const wayOf = (name: BackendName) => {
     const known = ways.get(name);
     if (known !== undefined) return known;

@@ -142,7 +142,7 @@ async function everyExpressionWorks(prometheus: Prometheus): Promise<void> {
   const names = new Set(expressions.flatMap(metricsIn));
   for (const name of names) {
     if (
-      /_queue_(?:waiting|sending|held|dead)_messages$|_queue_(?:bytes|oldest(?:_dead)?_seconds)$|_lookup_file_(?:entries|usable)$|_client_credential_/
+      /_queue_(?:waiting|sending|held|dead)_messages$|_queue_(?:bytes|oldest(?:_dead)?_seconds)$|_lookup_file_(?:entries|usable)$|_client_credential_|_backend_down$/
         .test(name)
     ) {
       continue;

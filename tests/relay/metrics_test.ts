@@ -118,6 +118,13 @@ describe("a relay's metrics", () => {
     });
   });
 
+  it("show each of several ways out as up from the start", async () => {
+    const ways = { BACKEND: "graph,exchange", EXCHANGE_SMTP_URL: await cloud.submissionUrl() };
+    const page = await pageOf(await start(ways));
+    assert.match(page, /^smtp_oauth_relay_backend_down\{backend="graph"\} 0$/m);
+    assert.match(page, /^smtp_oauth_relay_backend_down\{backend="exchange"\} 0$/m);
+  });
+
   it("say when the certificate expires", async () => {
     const certificate = await selfSignedCertificate();
     const relay = await start({ TLS_SOURCE: "file" }, {
@@ -152,7 +159,7 @@ describe("the metrics of a relay with a queue", () => {
     const names = [
       ...Object.keys(COUNTERS).map((name) => `${name}_total`),
       ...Object.keys(HISTOGRAMS),
-      // Set by the commands, and once a way out was down.
+      // Set by the commands, and where there are several ways out.
       ...Object.keys(GAUGES).filter((name) => name !== "build_info" && name !== "backend_down"),
     ];
     assert.deepEqual([...described].sort(), names.sort());
