@@ -1,5 +1,5 @@
-// Modules of the runtime that a start does not need, loaded at their first use. Bun has them as JavaScript,
-// which each start would compile: net and tls, with their streams, take 2 MiB of an empty program.
+// Modules of the runtime that a start does not need, loaded at their first use. Where they are JavaScript, each
+// start would compile them: net and tls, with their streams, take 2 MiB of an empty program.
 
 import process from "node:process";
 

@@ -26,22 +26,22 @@ export function asBuffer(octets: Uint8Array): Buffer {
 const { indexOf } = Uint8Array.prototype;
 
 /**
- * Position of the first such octet, or -1. The Buffer's own method would find it too, but on Deno it
- * takes half as long again.
+ * Position of the first such octet, or -1. The Buffer's own method would find it too, but where it
+ * is not native, it takes half as long again.
  */
 export function indexOfOctet(octets: Uint8Array, octet: number, from = 0): number {
   return indexOf.call(octets, octet, from);
 }
 
 const CRLF_DOT = Buffer.from("\r\n.");
-/** Whether a Buffer's search for several octets is a loop in JavaScript, as on Deno. */
+/** Whether a Buffer's search for several octets is a loop in JavaScript, as on one of the runtimes. */
 const SEARCH_IS_SLOW = !/\[native code\]/.test(String(Buffer.prototype.indexOf));
 /** Octets after a dot in which the next one is looked for without a call. */
 const NEAR = 64;
 
 /**
- * Position of the first CRLF with a dot after it, or -1. On Deno, to look for dots alone and at what is
- * before them costs a sixth of a search for all three: that was 2.6 ms of CPU for a MB of mail.
+ * Position of the first CRLF with a dot after it, or -1. Where the search is not native, to look for dots
+ * alone and at what is before them costs a sixth of a search for all three: that was 2.6 ms of CPU for a MB of mail.
  */
 export function indexOfCrlfDot(octets: Buffer, from: number): number {
   return SEARCH_IS_SLOW ? byDots(octets, from) : octets.indexOf(CRLF_DOT, from);

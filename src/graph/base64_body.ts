@@ -32,7 +32,7 @@ function base64OfAll(content: LazyContent): string {
 }
 
 /**
- * Base64 of the octets, in pieces that join. Not by Buffer: on Deno its strings are outside of V8's heap,
+ * Base64 of the octets, in pieces that join. Not by Buffer: on one runtime its strings are outside of V8's heap,
  * where 60 MB of them can wait for a collection.
  */
 export function* base64Parts(content: Iterable<Uint8Array>): Generator<string> {

@@ -234,7 +234,7 @@ export function* decodeBase64(
 
 /**
  * Decodes whole quanta, which nearly all are: up to the first character that is no base64, such as a
- * line end. A function of its own: within a generator, the loop takes up to twice as long on Deno.
+ * line end. A function of its own: within a generator, the loop takes up to twice as long on V8.
  *
  * @returns how many
  */
