@@ -89,7 +89,7 @@ function controlOf(version: string, architecture: string, files: readonly Packag
     "Depends: libc6 (>= 2.17), systemd (>= 250) | systemd-standalone-sysusers (>= 250)",
     "Section: mail",
     "Priority: optional",
-    ...(HOMEPAGE === undefined ? [] : [`Homepage: ${HOMEPAGE}`]),
+    `Homepage: ${HOMEPAGE}`,
     `Description: ${SUMMARY}`,
     paragraphs.join("\n .\n"),
     "",

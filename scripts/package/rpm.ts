@@ -52,7 +52,7 @@ export function makeRpm(source: Source, order: Order): string {
     filledIn(readFileSync(join(root, `deploy/packages/rpm/${NAME}.spec`), "utf8"), {
       VERSION: version,
       RELEASE,
-      URL: HOMEPAGE === undefined ? "" : `URL: ${HOMEPAGE}`,
+      URL: HOMEPAGE,
       DESCRIPTION: DESCRIPTION.join("\n\n"),
       TREE: tree,
       FILES: fileLines(files).join("\n"),
