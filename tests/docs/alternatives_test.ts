@@ -50,7 +50,7 @@ describe("the README's table of alternatives", () => {
         sources.map(([column, cell]) => [column, cell]),
         columns.map((column, i) => [column, cells[i]]),
       );
-      for (const [column, , source = ""] of sources) {
+      for (const [column = "", , source = ""] of sources) {
         assert.ok(/\]\([^)]+\)/.test(source) || source === "there is nothing between", column);
       }
       if (anchor !== "this-relay") {
