@@ -236,7 +236,7 @@ describe("npm run release", () => {
 
   beforeEach(() => {
     clone = newFolder();
-    for (const path of ["scripts", "deploy", "docs", "README.md", "package.json"]) {
+    for (const path of ["scripts", "deploy", "docs", "README.md", "SECURITY.md", "package.json"]) {
       cpSync(join(ROOT, path), join(clone, path), { recursive: true });
     }
     cpSync(join(ROOT, "package-lock.json"), join(clone, "package-lock.json"));
@@ -346,7 +346,7 @@ describe("npm run release", () => {
   });
 
   it("publishes where package.json says, and refuses where it says nothing", () => {
-    for (const path of ["package.json", "README.md"]) {
+    for (const path of ["package.json", "README.md", "SECURITY.md"]) {
       assert.match(read(path), /github\.com\/Some-One\/relay\b/, path);
       assert.doesNotMatch(read(path), /REPO_OWNER/, path);
     }
