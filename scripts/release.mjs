@@ -8,7 +8,7 @@
 //                                  changes where the project is published, in all files
 //
 // Refused are an unclean tree, a version that is older or released already, an empty changelog, and a
-// repository that nobody has named. Exit 1 then, and 2 for wrong arguments; nothing is changed.
+// package.json without the repository. Exit 1 then, and 2 for wrong arguments; nothing is changed.
 
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";

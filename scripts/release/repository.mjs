@@ -2,7 +2,10 @@
 // documents and what is deployed follow by `npm run release -- --repository OWNER/NAME`. The pipeline
 // itself takes the repository that it runs in, and refuses to release from another one than this.
 
-/** The owner until there is one: no account can have this name, so no address with it leads to a stranger. */
+/**
+ * The owner until there is one. Only accounts that an enterprise manages have an underscore, and they
+ * publish nothing: no address with this name leads to a stranger's file.
+ */
 const UNKNOWN_OWNER = "REPO_OWNER";
 
 /**

@@ -205,7 +205,7 @@ describe("the repository", () => {
     assert.equal(withRepository(others, "Owner/relay", "A/b"), others);
   });
 
-  it("has an owner whose name nobody else can have, until it is known", () => {
+  it("has an owner that cannot be named, until it is known", () => {
     const file = (url: string) => JSON.stringify({ repository: { url } });
     const unknown = repositoryOf(file("git+https://github.com/REPO_OWNER/relay.git"));
     assert.equal(isKnown(unknown), false);
