@@ -68,7 +68,9 @@ export function withRepository(text, from, to) {
  * @returns {number[]} lines with an address of the unknown owner, from 1
  */
 export function unknownOwners(text) {
-  return text.split("\n").flatMap((line, i) => line.includes(UNKNOWN_OWNER) ? [i + 1] : []);
+  // In small letters in an image's name.
+  const unknown = UNKNOWN_OWNER.toLowerCase();
+  return text.split("\n").flatMap((line, i) => line.toLowerCase().includes(unknown) ? [i + 1] : []);
 }
 
 /** What a notice between `<!-- before EVENT -->` and `<!-- end -->` waits for. */

@@ -198,6 +198,7 @@ describe("the repository", () => {
       text("Some-One/Relay2"),
     );
     assert.equal(withRepository(text("REPO_OWNER/a.b"), "REPO_OWNER/a.b", "A/b"), text("A/b"));
+    assert.equal(withRepository("ghcr.io/REPO_OWNER/a", "REPO_OWNER/a", "A/b"), "ghcr.io/a/b");
   });
 
   it("is not another one with the same name, or with a longer one", () => {
@@ -359,7 +360,7 @@ describe("npm run release", () => {
     const again = inClone("release.mjs", "--repository", "else/relay");
     assert.match(again.stdout, /^package\.json\n/);
     refused(/published at else\/relay, not some-one\/relay/, "--check", "--tag", tag);
-    appendFileSync(join(clone, "README.md"), "\ngithub.com/REPO_OWNER/relay\n");
+    appendFileSync(join(clone, "README.md"), "\nghcr.io/repo_owner/relay\n");
     refused(/README\.md:\d+ does not have the repository else\/relay/, "--check");
     refused(/"else" is not a repository/, "--repository", "else");
     write("package.json", read("package.json").replaceAll("else/relay", "REPO_OWNER/relay"));
