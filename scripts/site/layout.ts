@@ -189,7 +189,7 @@ function notice({ latest, versions }: FramedPage): string {
   const own = versions.find(({ isCurrent }) => isCurrent)!;
   return `<p class="notice" role="note">This page is for version ${
     escapeHtml(own.label)
-  }. <a href="${escapeHtml(latest.href)}">Read it for ${escapeHtml(latest.label)}</a>.</p>\n`;
+  }. <a href="${escapeHtml(latest.href)}">Go to ${escapeHtml(latest.label)}</a>.</p>\n`;
 }
 
 /** The pages before and after this one, in the order of the tasks. */

@@ -39,7 +39,10 @@ export function setRules({ renderer }: MarkdownIt, headings: readonly Heading[])
     column = 0;
     return "<tr>\n";
   };
-  rules["th_open"] = (tokens, i) => `<th scope="col"${alignment(tokens[i]!)}>`;
+  // An empty cell is the header of nothing.
+  rules["th_open"] = (tokens, i) =>
+    tokens[i + 1]!.content === "" ? "<td>" : `<th scope="col"${alignment(tokens[i]!)}>`;
+  rules["th_close"] = (tokens, i) => tokens[i - 1]!.content === "" ? "</td>\n" : "</th>\n";
   rules["td_open"] = (tokens, i) => {
     const name = columns[column++] ?? "";
     const isShown = columns.length >= MANY_COLUMNS && name !== "";

@@ -176,6 +176,7 @@ describe("a table", () => {
   it("of three columns and more names them in each cell, for narrow screens", () => {
     const table = html("| a | `b` | |\n| - | - | - |\n| 1 | 2 | 3 |");
     assert.match(table, /class="table stacked"/);
+    assert.match(table, /<th scope="col"><code>b<\/code><\/th>\s*<td><\/td>/);
     assert.match(table, /<td data-label="a">1<\/td>\s*<td data-label="b">2<\/td>\s*<td>3<\/td>/);
   });
 });
