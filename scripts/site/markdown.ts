@@ -126,7 +126,12 @@ class PageRenderer {
 
   #rewriteImage(token: Token): void {
     const picture = this.#picture(attribute(token, "src"));
-    if (picture === undefined) return;
+    if (picture === undefined) {
+      token.content = plainText(token.children ?? []);
+      token.type = "text";
+      token.children = null;
+      return;
+    }
     token.attrSet("src", picture.address);
     if (picture.size === undefined) return;
     token.attrSet("width", String(picture.size.width));
@@ -161,10 +166,11 @@ class PageRenderer {
     return `${repository}/${kind}/${this.#source.ref}/${encodeURI(path)}${fragment}`;
   }
 
-  /** @returns undefined for what is not the project's own: a page asks no other server */
+  /** @returns undefined for what is not the project's own: a page asks no other server for a picture */
   #picture(target: string) {
+    if (/^(?:[a-z][a-z0-9+.-]*:|\/\/)/i.test(target)) return undefined;
     const path = this.#resolve(target);
-    if (/^[a-z][a-z0-9+.-]*:/i.test(target) || !isPicture(path) || !this.#source.paths.has(path)) {
+    if (!isPicture(path) || !this.#source.paths.has(path)) {
       this.#problems.push(`${this.#path}: the picture ${target} does not exist`);
       return undefined;
     }

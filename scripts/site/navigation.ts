@@ -15,11 +15,14 @@ interface Task {
  */
 const TASKS: readonly Task[] = [
   {
-    label: "Try it",
-    entries: [["README.md", "What it is"], ["docs/sandbox.md", "The sandbox"], [
-      "docs/performance.md",
-      "What it carries",
-    ]],
+    label: "Start here",
+    entries: [
+      ["README.md", "What it is"],
+      ["docs/sandbox.md", "Try it: the sandbox"],
+      ["docs/features.md", "What it can do"],
+      ["docs/alternatives.md", "Beside other ways"],
+      ["docs/performance.md", "What it carries"],
+    ],
   },
   {
     label: "Get it",
@@ -29,8 +32,10 @@ const TASKS: readonly Task[] = [
       ["deploy/systemd/README.md", "systemd"],
       ["docs/windows.md", "Windows"],
       ["deploy/kubernetes/README.md", "Kubernetes"],
-      ["deploy/helm/README.md", "Helm"],
-      ["deploy/azure/README.md", "Azure Container Apps"],
+      ["deploy/helm/smtp-oauth-relay/README.md", "Helm"],
+      ["deploy/azure/README.md", "Azure"],
+      ["deploy/homebrew/README.md", "Homebrew"],
+      ["deploy/winget/README.md", "winget"],
     ],
   },
   {
@@ -77,7 +82,7 @@ const TASKS: readonly Task[] = [
   {
     label: "Rotate secrets",
     entries: [
-      ["docs/rotation.md"],
+      ["docs/rotation.md", "All of them, and when"],
       ["docs/certificates.md#renewal", "The relay's certificate"],
       ["docs/entra.md#a-new-secret-without-a-gap", "A client secret"],
       ["docs/client_credentials.md#renewal", "The relay's own credential"],
@@ -99,7 +104,8 @@ const TASKS: readonly Task[] = [
   {
     label: "Upgrade and roll back",
     entries: [
-      ["docs/upgrade.md"],
+      ["docs/upgrade.md", "Upgrade"],
+      ["docs/upgrade.md#go-back", "Roll back"],
       ["docs/versions.md", "What versions promise"],
       ["docs/versions.md#upgrade", "Upgrade"],
       ["docs/versions.md#go-back", "Roll back"],
@@ -107,7 +113,7 @@ const TASKS: readonly Task[] = [
     ],
   },
   {
-    label: "Solve problems",
+    label: "Questions, problems",
     entries: [
       ["docs/faq.md"],
       ["docs/troubleshooting.md"],

@@ -85,11 +85,20 @@ describe("a picture", () => {
     assert.deepEqual(pictures, ["docs/picture.svg"]);
   });
 
-  it("of another server is a problem", () => {
-    const { problems } = render("![A chart](https://example.com/a.png)");
-    assert.deepEqual(problems, [
-      "docs/page.md: the picture https://example.com/a.png does not exist",
-    ]);
+  it("of another server is its text alone", () => {
+    const button = html("[![Deploy _to_ it](https://example.com/a.svg)](https://example.com/)");
+    assert.equal(button, '<p><a href="https://example.com/">Deploy to it</a></p>');
+    assert.equal(html("![A](//example.com/a.png)"), "<p>A</p>");
+    assert.match(
+      html('<img src="https://example.com/a.png" alt="A">'),
+      /^<p><img alt="A"><\/p>$|^<img alt="A">$/,
+    );
+    assert.deepEqual(render("![A](https://example.com/a.png)").problems, []);
+  });
+
+  it("that does not exist is a problem", () => {
+    const { problems } = render("![A](gone.png)");
+    assert.deepEqual(problems, ["docs/page.md: the picture gone.png does not exist"]);
   });
 
   it("has its size if it is PNG", () => {

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { after, before, describe, it } from "node:test";
+import metadata from "../../package.json" with { type: "json" };
 import { buildSite } from "../../scripts/site/build.ts";
 import { editionsOf } from "../../scripts/site/editions.ts";
 import { workingTree } from "../../scripts/site/source.ts";
@@ -72,6 +73,20 @@ describe("a site of several versions", () => {
     assert.match(page("1.0.0/old.html"), /<meta name="robots" content="noindex">/);
     for (const name of ["new.html", "1.1.0/new.html"]) {
       assert.doesNotMatch(page(name), /class="notice"|noindex/, name);
+    }
+  });
+});
+
+describe("a site of a version that is not released yet", () => {
+  const { files } = buildSite([
+    editionOf(NEW, "1.2.0"),
+    editionOf(NEW, "1.1.0", "1.1.0/"),
+    editionOf(NEW, "1.0.0", "1.0.0/"),
+  ]);
+
+  it("calls neither it nor the newest release old", () => {
+    for (const [name, isOld] of [["new", false], ["1.1.0/new", false], ["1.0.0/new", true]]) {
+      assert.equal(/class="notice"/.test(files.get(`${name}.html`) as string), isOld, String(name));
     }
   });
 });
@@ -152,7 +167,13 @@ describe("npm run site", () => {
     return spawnSync(bun, ["scripts/site.ts", ...args], {
       cwd: ROOT,
       encoding: "utf8",
-      env: { PATH: process.env["PATH"], HOME: process.env["HOME"], SITE_ADDRESS: "" },
+      env: {
+        PATH: process.env["PATH"],
+        HOME: process.env["HOME"],
+        SITE_ADDRESS: "",
+        // Without this repository's releases, which become more and more.
+        GIT_DIR: join(output, ".git"),
+      },
     });
   };
   let output: string;
@@ -165,7 +186,8 @@ describe("npm run site", () => {
     const { status, stdout, stderr } = run("--output", output);
     assert.equal(`${status} ${stderr}`, "0 ");
     assert.match(stdout, /: \d+ files; \S+ \(latest\)/);
-    const { files } = buildSite(editionsOf(ROOT, false));
+    const { version } = metadata;
+    const { files } = buildSite([{ version, folder: "", source: workingTree(ROOT) }]);
     const written = readdirSync(output, { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())
       .map(({ parentPath, name }) => join(parentPath, name).slice(output.length + 1)).sort();
