@@ -34,6 +34,12 @@ const PERMISSIONS: Record<string, Record<string, Record<string, string>>> = {
     sign: { contents: "read", "id-token": "write", attestations: "write" },
     image: { contents: "read", packages: "write", "id-token": "write", attestations: "write" },
     publish: { contents: "write" },
+    // What site.yml needs.
+    site: { contents: "read", pages: "write", "id-token": "write" },
+  },
+  "site.yml": {
+    build: { contents: "read" },
+    publish: { pages: "write", "id-token": "write" },
   },
 };
 
@@ -162,7 +168,7 @@ describe("a release", () => {
     [jobs[id]!.needs ?? []].flat().flatMap((need) => [need, ...needs(need)]);
 
   it("has passed all tests before anything is signed, pushed or published", () => {
-    for (const id of ["sign", "image", "publish"]) {
+    for (const id of ["sign", "image", "publish", "site"]) {
       for (const need of ["version", "test", "build", "again", "try"]) {
         assert.ok(needs(id).includes(need), `${id} does not wait for ${need}`);
       }
@@ -176,8 +182,12 @@ describe("a release", () => {
   it("gives rights to write only to jobs that everything else has been done before", () => {
     for (const [id, job] of Object.entries(jobs)) {
       const writes = Object.values(job.permissions as Record<string, string>).includes("write");
-      assert.equal(writes, ["sign", "image", "publish"].includes(id), id);
+      assert.equal(writes, ["sign", "image", "publish", "site"].includes(id), id);
     }
+  });
+
+  it("changes the site last", () => {
+    assert.deepEqual(jobs["site"]!.needs, "publish");
   });
 
   it("tries an executable of each system, but for musl on arm64", () => {
@@ -191,6 +201,22 @@ describe("a release", () => {
     const all = TARGETS.map(({ name, suffix }) => name + suffix)
       .filter((name) => name !== "linux-arm64-musl");
     assert.deepEqual(tried.sort(), all.sort());
+  });
+});
+
+describe("the site", () => {
+  const { on, jobs } = workflows.get("site.yml")!.workflow;
+
+  it("is published after a release, or by hand, and by no push", () => {
+    assert.deepEqual(Object.keys(on), ["workflow_call", "workflow_dispatch"]);
+  });
+
+  it("is built with all releases by a job that may not publish", () => {
+    const [checkout] = jobs["build"]!.steps!;
+    assert.equal(checkout!.with?.["fetch-depth"], 0);
+    assert.ok(jobs["build"]!.steps!.some(({ run }) => run === "npm run site -- --released"));
+    // What may publish runs nothing of the repository.
+    assert.deepEqual(jobs["publish"]!.steps!.filter(({ run }) => run !== undefined), []);
   });
 });
 
