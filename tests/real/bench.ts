@@ -38,7 +38,10 @@ export class Bench {
   /** QUEUE_KEY of this run. */
   readonly queueKey = randomBytes(32).toString("base64");
   readonly #run: string;
-  readonly #tokens = new Map<string, { readonly since: number; readonly token: Promise<AppToken> }>();
+  readonly #tokens = new Map<
+    string,
+    { readonly since: number; readonly token: Promise<AppToken> }
+  >();
   readonly #shared = new Map<string, Promise<unknown>>();
   /** What is left of each case's messages. */
   readonly #left = new Map<Sends, Partial<Record<Role, number>>>();

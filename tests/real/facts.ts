@@ -43,10 +43,18 @@ export const FACTS: readonly Fact[] = [
   unconfirmed("size.limit", LARGE, "The limit is 4,194,304 octets: that is taken, and more is not"),
   unconfirmed("bcc.removed", "docs/delivery.md#who-receives", "No delivered copy has a Bcc field"),
   unconfirmed("content.signed", CHANGES, "A multipart/signed part arrives octet for octet"),
-  unconfirmed("content.dkim", "docs/delivery.md#dkim", "A body and its DKIM-Signature arrive as sent"),
+  unconfirmed(
+    "content.dkim",
+    "docs/delivery.md#dkim",
+    "A body and its DKIM-Signature arrive as sent",
+  ),
   unconfirmed("content.attached", CHANGES, "An attached message/rfc822 arrives octet for octet"),
   unconfirmed("content.calendar", CHANGES, "A text/calendar part arrives octet for octet"),
-  unconfirmed("message-id.kept", DOUBT, "Recipients and Sent Items have the message's own Message-ID"),
+  unconfirmed(
+    "message-id.kept",
+    DOUBT,
+    "Recipients and Sent Items have the message's own Message-ID",
+  ),
   unconfirmed("date.kept", CHANGES, "Recipients have the message's own Date"),
   unconfirmed(
     "quota.status",
@@ -82,7 +90,11 @@ export const FACTS: readonly Fact[] = [
   ),
   unconfirmed("acs.scope", ACS, "The scope is https://communication.azure.com/.default"),
   unconfirmed("acs.host", ACS, "The SMTP server is smtp.azurecomm.net:587"),
-  unconfirmed("acs.repeated", ACS, "The REST API sends once what comes twice with one Operation-Id"),
+  unconfirmed(
+    "acs.repeated",
+    ACS,
+    "The REST API sends once what comes twice with one Operation-Id",
+  ),
   unconfirmed(
     "gmail.daily",
     "docs/ways_out.md#which-way-for-whom",
@@ -105,7 +117,11 @@ export const FACTS: readonly Fact[] = [
   assumed("upload.unfinished", SIMULATED, "A file whose upload is unfinished is not sent"),
   assumed("upload.least", SIMULATED, "A session is opened for 3,000,000 octets and not for fewer"),
   assumed("upload.most", SIMULATED, "A session is opened for 157,286,400 octets and not for more"),
-  assumed("size.exceeded", SIMULATED, "A message over the limit: ErrorMessageSizeExceeded, 552 5.2.3"),
+  assumed(
+    "size.exceeded",
+    SIMULATED,
+    "A message over the limit: ErrorMessageSizeExceeded, 552 5.2.3",
+  ),
   assumed("throttle.uploads", SIMULATED, "Uploads count among the four requests at once"),
   assumed("linefeed.later", SIMULATED, "A lone LF is refused (by Exchange with a later report)"),
 ];

@@ -27,7 +27,8 @@ export interface ListedFile {
 const PAUSES = [200, 1_000, 3_000, 5_000, 10_000] as const;
 const PROPERTIES = "id,isDraft,internetMessageId";
 /** All but the content. */
-const FILE_PROPERTIES = "id,name,contentType,isInline,size,microsoft.graph.fileAttachment/contentId";
+const FILE_PROPERTIES =
+  "id,name,contentType,isInline,size,microsoft.graph.fileAttachment/contentId";
 
 export interface MailboxOptions {
   readonly reach: Reach;

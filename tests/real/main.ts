@@ -92,7 +92,9 @@ function printPlan(print: World["print"], cases: readonly Case[], settings: Real
     total += count;
     print(`  ${String(count).padStart(3)} to ${settings.mailboxes[role]} (${role})`);
   }
-  print(`  ${String(total).padStart(3)} in all, from ${settings.mailboxes.sender} and others of its`);
+  print(
+    `  ${String(total).padStart(3)} in all, from ${settings.mailboxes.sender} and others of its`,
+  );
   print(`      tenant. Their subjects begin with "${SUBJECT}".`);
   return total;
 }

@@ -12,7 +12,10 @@ const PATTERNS: readonly (readonly [RegExp, string])[] = [
   [/\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b/gi, "UUID"],
   [/\bAA[Mk][\w-]{20,}={0,2}/g, "ID"],
   // Exchange's own servers, in its replies.
-  [/\b[\w-]+(?:\.[\w-]+)*\.(?:prod|namprd\d*|eurprd\d*)\.[\w.]*(?:outlook|exchangelabs)\.com\b/gi, "SERVER"],
+  [
+    /\b[\w-]+(?:\.[\w-]+)*\.(?:prod|namprd\d*|eurprd\d*)\.[\w.]*(?:outlook|exchangelabs)\.com\b/gi,
+    "SERVER",
+  ],
   [/\b(?!127\.)\d{1,3}(?:\.\d{1,3}){3}\b/g, "ADDRESS"],
   [/\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b/g, "SOMEBODY"],
 ];
@@ -32,20 +35,20 @@ export function redactor(settings: RealSettings): (text: string) => string {
     [acs?.from ?? "", "ACS-SENDER"],
     [hve ?? "", "HVE-SENDER"],
     ...[acs?.endpoint, azure?.queue, azure?.table].map((url) => [hostOf(url), "ACCOUNT"] as const),
-    ...Object.values(mailboxes).map((address) => [address!.split("@")[1]!, "DOMAIN"] as const),
   ];
   if ("key" in app) known.push([readFileSync(app.key, "utf8").trim(), "SECRET"]);
-  // The longest first: a domain is a part of an address.
-  const replacements = known.filter(([text]) => text !== "")
-    .sort(([one], [other]) => other.length - one.length);
-  return (text) => {
-    let left = text;
-    for (const [secret, name] of replacements) {
-      left = left.replace(new RegExp(secret.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "gi"), name);
-    }
-    return PATTERNS.reduce((rest, [pattern, name]) => rest.replace(pattern, name), left);
-  };
+  const domains = new Set(Object.values(mailboxes).map((address) => address!.split("@")[1]!));
+  // A domain is a part of addresses, also of unknown ones.
+  const steps = [
+    ...known.filter(([text]) => text !== "").sort(([one], [other]) => other.length - one.length)
+      .map(([text, name]) => [literally(text), name] as const),
+    ...PATTERNS,
+    ...[...domains].map((domain) => [literally(domain), "DOMAIN"] as const),
+  ];
+  return (text) => steps.reduce((rest, [pattern, name]) => rest.replace(pattern, name), text);
 }
+
+const literally = (text: string) => new RegExp(text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "gi");
 
 function apps(settings: RealSettings): (readonly [string, string])[] {
   const { disabledApp, powerlessApp, forbiddenSecret } = settings;

@@ -28,7 +28,8 @@ export type Variables = Readonly<Record<string, string>>;
 export class Relays {
   readonly #settings: RealSettings;
   readonly #variables: Variables;
-  readonly #folder = mkdtempSync(join(tmpdir(), "relay-real-"));
+  /** For files of this run; it is removed in the end. */
+  readonly folder = mkdtempSync(join(tmpdir(), "relay-real-"));
   readonly #running = new Map<string, Promise<Relay>>();
   #login: Promise<{ user: string; pass: string }> | undefined;
 
@@ -70,7 +71,7 @@ export class Relays {
   /** Arguments with which `check` logs in. */
   async checkLogin(): Promise<readonly string[]> {
     const { user, pass } = await this.#credentials();
-    const file = join(this.#folder, "password");
+    const file = join(this.folder, "password");
     writeFileSync(file, pass, { mode: 0o600 });
     return ["--username", user, "--password-file", file];
   }
@@ -80,7 +81,7 @@ export class Relays {
     for (const relay of relays) {
       if (relay.status === "fulfilled") await relay.value.running.stop();
     }
-    rmSync(this.#folder, { recursive: true, force: true });
+    rmSync(this.folder, { recursive: true, force: true });
   }
 
   #relay(variables: Variables): Promise<Relay> {
@@ -113,7 +114,7 @@ export class Relays {
   }
 
   get #lookup(): string {
-    return join(this.#folder, "lookup.json");
+    return join(this.folder, "lookup.json");
   }
 
   async #environment(): Promise<Variables> {
@@ -173,6 +174,10 @@ export async function submit(
 }
 
 function replyOf(error: unknown): string {
-  const { response, code, message } = error as { response?: string; code?: string; message?: string };
+  const { response, code, message } = error as {
+    response?: string;
+    code?: string;
+    message?: string;
+  };
   return (response ?? `no reply: ${code ?? message}`).replaceAll("\n", " ");
 }

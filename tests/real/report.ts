@@ -63,7 +63,9 @@ export function asMarkdown(report: Report, redact: (text: string) => string): st
         seconds.toFixed(1),
       ]),
     ),
-    ...(notes.length === 0 ? [] : ["## Notes", notes.map((note) => `- ${redact(note)}`).join("\n")]),
+    ...(notes.length === 0
+      ? []
+      : ["## Notes", notes.map((note) => `- ${redact(note)}`).join("\n")]),
   ];
   return `${text.join("\n\n")}\n`;
 }

@@ -159,9 +159,12 @@ export function readSettings(path: string): RealSettings {
   if (domainOf("external") === domainOf("sender")) {
     throw new Error("mailboxes.external must be an address of another domain, which you own");
   }
-  const urls = imitation && [...Object.values(imitation), settings.exchange, settings.acs?.endpoint];
+  const urls = imitation &&
+    [...Object.values(imitation), settings.exchange, settings.acs?.endpoint];
   for (const url of urls ?? []) {
-    if (url !== undefined && !isLoopback(new URL(url).hostname)) throw new Error("an imitation is on the loopback only");
+    if (url !== undefined && !isLoopback(new URL(url).hostname)) {
+      throw new Error("an imitation is on the loopback only");
+    }
   }
   return "secret" in app ? settings : {
     ...settings,

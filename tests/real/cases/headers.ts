@@ -58,7 +58,10 @@ function copies(bench: Bench): Promise<Copies> {
   });
 }
 
-const absent = ({ reply }: Copies): Seen => ({ agrees: false, seen: `${reply}; it did not arrive` });
+const absent = ({ reply }: Copies): Seen => ({
+  agrees: false,
+  seen: `${reply}; it did not arrive`,
+});
 
 const shared = { needs: [], sends: SENDS } as const;
 
@@ -94,7 +97,8 @@ export const HEADERS: readonly Case[] = [
       const own = made.sender.map((raw) => fieldsOf(raw, "Bcc").length);
       return {
         agrees: bcc.length === 0,
-        seen: `${bcc.includes(hidden) ? "names the hidden recipient" : `${bcc.length} addresses`} ` +
+        seen:
+          `${bcc.includes(hidden) ? "names the hidden recipient" : `${bcc.length} addresses`} ` +
           `for the recipient; ${own.filter((count) => count > 0).length} of ${own.length} copies ` +
           "of the sender's have the field",
       };
@@ -104,7 +108,9 @@ export const HEADERS: readonly Case[] = [
     ...shared,
     id: `headers.${name}`,
     question: `Does ${name} arrive as it was sent?`,
-    expected: LOST.includes(name) ? "reported to be dropped or replaced, at times" : "as it was sent",
+    expected: LOST.includes(name)
+      ? "reported to be dropped or replaced, at times"
+      : "as it was sent",
     ...(fact === undefined ? {} : { fact }),
     async run(bench) {
       const made = await copies(bench);

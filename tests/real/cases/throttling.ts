@@ -17,8 +17,10 @@ function burst(bench: Bench, role: Role, count: number): Promise<readonly Answer
     .toString("base64");
   const headers = { "Content-Type": "text/plain" };
   return Promise.all(
-    Array.from({ length: count }, () =>
-      bench.mailboxes.of(bench.address(role), "/messages", { method: "POST", headers, body })),
+    Array.from(
+      { length: count },
+      () => bench.mailboxes.of(bench.address(role), "/messages", { method: "POST", headers, body }),
+    ),
   );
 }
 
@@ -54,7 +56,8 @@ export const THROTTLING: readonly Case[] = [
       const refused = throttled(answers);
       const after = refused.map(({ headers }) => headers.get("retry-after") ?? "none");
       return {
-        agrees: refused.length > 0 && refused.every(({ code }) => code === "ApplicationThrottled") &&
+        agrees: refused.length > 0 &&
+          refused.every(({ code }) => code === "ApplicationThrottled") &&
           after.every((text) => /^\d+$/.test(text)),
         seen: `${counted(answers)}; Retry-After: ${[...new Set(after)].join(", ") || "not needed"}`,
       };
@@ -67,7 +70,10 @@ export const THROTTLING: readonly Case[] = [
     needs: [],
     sends: NOTHING,
     async run(bench) {
-      const [one, other] = await Promise.all([burst(bench, "sender", 4), burst(bench, "second", 4)]);
+      const [one, other] = await Promise.all([
+        burst(bench, "sender", 4),
+        burst(bench, "second", 4),
+      ]);
       await clear(bench, "sender", one);
       await clear(bench, "second", other);
       const answers = [...one, ...other];
