@@ -28,6 +28,11 @@ export interface Case {
   run(bench: Bench): Promise<Seen>;
 }
 
+/** Ends a case that cannot answer its question: what it asks about was not reached. */
+export function unseen(why: string): never {
+  throw new Error(`nothing to see: ${why}`);
+}
+
 export type Verdict =
   | { readonly type: "confirmed" | "refuted" | "look"; readonly seen: string }
   | { readonly type: "notRun"; readonly why: string };

@@ -123,5 +123,9 @@ export const FACTS: readonly Fact[] = [
     "A message over the limit: ErrorMessageSizeExceeded, 552 5.2.3",
   ),
   assumed("throttle.uploads", SIMULATED, "Uploads count among the four requests at once"),
-  assumed("linefeed.later", SIMULATED, "A lone LF is refused (by Exchange with a later report)"),
+  assumed(
+    "linefeed.later",
+    SIMULATED,
+    "A message with a lone LF is not delivered: it is refused at once, or reported later",
+  ),
 ];

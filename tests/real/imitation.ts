@@ -208,11 +208,11 @@ async function readMailbox(
     const id = Buffer.from(`${address}/sentitems`).toString("base64url");
     return context.json({ id: `AAMk${id}AAA=` });
   }
-  const bySubject = /^(?:subject eq|startswith\(subject,) ?'([^']*)'\)?$/.exec(filter)?.[1];
+  const bySubject = /^(?:subject eq|contains\(subject,) ?'([^']*)'\)?$/.exec(filter)?.[1];
   if (rest === "/messages" && bySubject !== undefined) {
     const isWhole = filter.startsWith("subject eq");
     const found = copiesOf(address, inbox, deliver).filter(({ message: { summary } }) =>
-      isWhole ? summary.subject === bySubject : summary.subject.startsWith(bySubject)
+      isWhole ? summary.subject === bySubject : summary.subject.includes(bySubject)
     );
     const value = found.slice(0, 50).map(({ id, raw }) => ({
       id,

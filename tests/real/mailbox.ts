@@ -25,6 +25,8 @@ export interface ListedFile {
 
 /** Milliseconds between questions: a copy appears late. The last one is repeated. */
 const PAUSES = [200, 1_000, 3_000, 5_000, 10_000] as const;
+/** How often a throttled question is asked again. */
+const MOST_TURNS = 5;
 const PROPERTIES = "id,isDraft,internetMessageId";
 /** All but the content. */
 const FILE_PROPERTIES =
@@ -46,12 +48,17 @@ export class Mailboxes {
     this.#options = options;
   }
 
-  /** A request with the app's token. @param path after `/v1.0`, or a whole URL */
+  /** A request with the app's token. A question that is throttled is asked again. @param path after `/v1.0` */
   async ask(path: string, ask: Ask = {}): Promise<Answer> {
     const { reach, endpoint, token } = this.#options;
-    const url = /^https?:/.test(path) ? path : `${endpoint}/v1.0${path}`;
-    const authorization = { Authorization: `Bearer ${await token()}` };
-    return await reach.ask(url, { ...ask, headers: { ...authorization, ...ask.headers } });
+    for (let turn = 0;; turn++) {
+      const headers = { Authorization: `Bearer ${await token()}`, ...ask.headers };
+      const answer = await reach.ask(`${endpoint}/v1.0${path}`, { ...ask, headers });
+      const isQuestion = ask.method === undefined || ask.method === "DELETE";
+      if (!isQuestion || ![429, 503].includes(answer.status) || turn === MOST_TURNS) return answer;
+      const seconds = Number(answer.headers.get("retry-after") ?? 5);
+      await pause(Math.min(seconds || 5, 60) * 1000);
+    }
   }
 
   /** A request to a mailbox. */

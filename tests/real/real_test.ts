@@ -106,7 +106,7 @@ describe("npm run real, against an imitation", () => {
       run = await real(settings, ["--send-real-mail"], { variables });
       const bench = new Bench(settings, { run: "after" });
       for (const role of ["sender", "second", "shared"] as const) {
-        const filter = "startswith(subject,'Relay test ')";
+        const filter = "contains(subject,'Relay test ')";
         const messages = await bench.mailboxes.list(bench.address(role), filter);
         left.push(...messages.map(({ id }) => `${role}: ${id}`));
       }
@@ -260,6 +260,20 @@ describe("npm run real says refuted", () => {
       assert.equal(facts.get("content.signed")!.answer, "notRun");
     });
   });
+
+  it("of nothing that it could not look at", () =>
+    withImitation({}, async ({ settings }) => {
+      const app = settings.powerlessApp!;
+      const only = ["content.", "headers.", "sizes.request", "files.", "uploads.", "throttling."];
+      const { facts, cases } = await real({ ...settings, app }, [
+        "--send-real-mail",
+        ...only.flatMap((prefix) => ["--only", prefix]),
+      ]);
+      for (const [id, { answer, text }] of [...facts, ...cases]) {
+        assert.equal(answer, "notRun", `${id}: ${text}`);
+      }
+      assert.match(facts.get("size.default")!.text, /nothing to see: 403 ErrorAccessDenied/);
+    }));
 
   it("where another cloud's server does not take its token", () =>
     withImitation({}, async ({ settings }) => {

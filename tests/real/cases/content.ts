@@ -1,7 +1,7 @@
 // Which parts of a message arrive octet for octet.
 
 import { Buffer } from "node:buffer";
-import type { Case } from "../case.ts";
+import { type Case, unseen } from "../case.ts";
 import { fieldsOf, lines, octets } from "../mime.ts";
 
 interface Part {
@@ -135,7 +135,7 @@ export const CONTENT: readonly Case[] = PARTS.map((part): Case => ({
     const { raw, subject } = bench.short(`content.${id}`, { fields, content });
     const { reply } = await bench.relay(this.sends, ["second"], { raw });
     const copy = reply.startsWith("250 ") ? await bench.arrived("second", subject) : undefined;
-    if (copy === undefined) return { agrees: false, seen: `${reply}; it did not arrive` };
+    if (copy === undefined) return unseen(`${reply}; it did not arrive`);
     const isKept = copy.raw.includes(Buffer.from(kept.trimEnd(), "utf8"));
     const hasFields = fields.every((field) =>
       fieldsOf(copy.raw, field.split(":")[0]!).some((body) => field.endsWith(body))

@@ -2,7 +2,7 @@
 // files the relay uploads to a draft.
 
 import type { Bench } from "../bench.ts";
-import type { Case, Sends } from "../case.ts";
+import { type Case, type Sends, unseen } from "../case.ts";
 import { bySubject, type ListedFile } from "../mailbox.ts";
 import { octets, withFiles } from "../mime.ts";
 import type { Variables } from "../relays.ts";
@@ -101,9 +101,9 @@ function arrived(bench: Bench, { id, variables, sends }: typeof WAYS[number]): P
     });
     const { reply } = await bench.relay(sends, ["second"], { raw, variables });
     const address = bench.address("second");
-    if (!reply.startsWith("250 ")) return { reply, files: [] };
+    if (!reply.startsWith("250 ")) unseen(reply);
     const copy = await bench.mailboxes.wait(address, bySubject(subject));
-    if (copy === undefined) return { reply: `${reply}; it did not arrive`, files: [] };
+    if (copy === undefined) return unseen(`${reply}; it did not arrive`);
     const files = [];
     for (const file of await bench.mailboxes.files(address, copy)) {
       files.push({ file, content: await bench.mailboxes.fileContent(address, copy, file) });

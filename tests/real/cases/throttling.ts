@@ -2,8 +2,8 @@
 
 import { Buffer } from "node:buffer";
 import { type Bench, createDraft } from "../bench.ts";
-import { type Case, NOTHING } from "../case.ts";
-import type { Answer } from "../reach.ts";
+import { type Case, NOTHING, unseen } from "../case.ts";
+import { type Answer, shown } from "../reach.ts";
 import { octets } from "../mime.ts";
 import type { Role } from "../settings.ts";
 import { openSession, put } from "./upload_session.ts";
@@ -32,10 +32,12 @@ async function clear(bench: Bench, role: Role, answers: readonly Answer[]): Prom
   }
 }
 
+/** @throws Error if none was accepted: then the limit was not what refused them */
 function counted(answers: readonly Answer[]): string {
+  if (!answers.some(({ status }) => status === 201)) unseen(shown(answers[0]!));
   const counts = new Map<string, number>();
-  for (const { status, code } of answers) {
-    const key = `${status} ${code}`.trim();
+  for (const answer of answers) {
+    const key = shown(answer);
     counts.set(key, (counts.get(key) ?? 0) + 1);
   }
   return [...counts].map(([key, count]) => `${count} times ${key}`).join(", ");

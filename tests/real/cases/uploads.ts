@@ -2,7 +2,7 @@
 // sends it.
 
 import { type Bench, createDraft } from "../bench.ts";
-import { type Case, NOTHING, type Seen } from "../case.ts";
+import { type Case, NOTHING, type Seen, unseen } from "../case.ts";
 import { bySubject } from "../mailbox.ts";
 import { octets } from "../mime.ts";
 import { shown } from "../reach.ts";
@@ -21,15 +21,16 @@ const SIZES = [
   [157_286_401, false, "upload.most"],
 ] as const;
 
+/** Octets of a file in one request, and whether it is taken. */
+const ATTACHED = [[2_999_000, true], [3_145_728, false]] as const;
+
 async function onDraft(
   bench: Bench,
   id: string,
   look: (draft: string) => Promise<Seen>,
 ): Promise<Seen> {
   const draft = await createDraft(bench, id);
-  if (draft.answer.status !== 201) {
-    return { agrees: false, seen: `no draft: ${shown(draft.answer)}` };
-  }
+  if (draft.answer.status !== 201) unseen(`no draft: ${shown(draft.answer)}`);
   try {
     return await look(draft.id);
   } finally {
@@ -55,7 +56,7 @@ function talk(
     run: (bench) =>
       onDraft(bench, `uploads.${id}`, async (draft) => {
         const { answer, url } = await openSession(bench, draft, SIZE);
-        if (answer.status !== 201) return { agrees: false, seen: `no session: ${shown(answer)}` };
+        if (answer.status !== 201) unseen(`no session: ${shown(answer)}`);
         const seen = (await requests(bench, url)).join(", then ");
         return { agrees: agrees.test(seen), seen };
       }),
@@ -75,7 +76,30 @@ export const UPLOADS: readonly Case[] = [
         const { answer, url } = await openSession(bench, draft, size);
         if (url !== "") await bench.reach.ask(url, { method: "DELETE" });
         const isRefused = answer.status === 400 || answer.status === 413;
+        if (answer.status !== 201 && !isRefused) unseen(shown(answer));
         return { agrees: isOpened ? answer.status === 201 : isRefused, seen: shown(answer) };
+      }),
+  })),
+  ...ATTACHED.map(([size, isTaken]): Case => ({
+    id: `uploads.attach-${size}`,
+    question: `Is a file of ${size} octets taken in one request, without a session?`,
+    expected: isTaken ? "201" : "413 or 400: its base64 is over 4 MB",
+    needs: [],
+    sends: NOTHING,
+    run: (bench) =>
+      onDraft(bench, `uploads.attach-${size}`, async (draft) => {
+        const path = `/messages/${encodeURIComponent(draft)}/attachments`;
+        const answer = await bench.mailboxes.of(bench.address("sender"), path, {
+          method: "POST",
+          json: {
+            "@odata.type": "#microsoft.graph.fileAttachment",
+            name: "attached.bin",
+            contentBytes: octets(size).toString("base64"),
+          },
+        });
+        const isRefused = answer.status === 400 || answer.status === 413;
+        if (answer.status !== 201 && !isRefused) unseen(shown(answer));
+        return { agrees: isTaken ? answer.status === 201 : isRefused, seen: shown(answer) };
       }),
   })),
   talk(
@@ -164,7 +188,7 @@ export const UPLOADS: readonly Case[] = [
       bench.spend(this.sends, "second");
       const path = `/messages/${encodeURIComponent(draft.id)}/send`;
       const answer = await bench.mailboxes.of(bench.address("sender"), path, { method: "POST" });
-      if (answer.status !== 202) return { agrees: false, seen: shown(answer) };
+      if (answer.status !== 202) unseen(shown(answer));
       const address = bench.address("second");
       const copy = await bench.mailboxes.wait(address, bySubject(draft.subject));
       const files = copy && await bench.mailboxes.files(address, copy);
