@@ -13,11 +13,11 @@ import { Bench } from "./bench.ts";
 import { CASES } from "./cases/all.ts";
 import { FACTS } from "./facts.ts";
 import { BCC, type ImitatedTenant, type Oddities, startImitation } from "./imitation.ts";
-import { main, MOST_MESSAGES, type World } from "./main.ts";
+import { main, MOST_MESSAGES, USAGE, type World } from "./main.ts";
 import { announced } from "./matrix.ts";
 import { Reach } from "./reach.ts";
 import { redactor } from "./redact.ts";
-import { readSettings, type RealSettings } from "./settings.ts";
+import { KEYS, readSettings, type RealSettings } from "./settings.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "relay-real-test-"));
@@ -367,6 +367,70 @@ describe("the report's redaction", () => {
   ) {
     it(`makes "${shown}"`, () => assert.equal(redactor(settings)(text), shown));
   }
+});
+
+describe("the page", () => {
+  const page = readFileSync(join(ROOT, "tests/real/README.md"), "utf8").replace(/\s+/g, " ");
+  const sum = announced(CASES);
+
+  it("says how many messages are sent at most", () => {
+    const all = [...sum.values()].reduce((one, other) => one + other);
+    const [second, sender, external] = (["second", "sender", "external"] as const).map((role) =>
+      sum.get(role)
+    );
+    const text = `**${all} messages at most**: ${second} to the second mailbox, ${sender} to the ` +
+      `sender itself, ${external} to the address outside`;
+    assert.ok(page.includes(text), text);
+    assert.ok(page.includes(`stops at ${MOST_MESSAGES} `));
+  });
+
+  it("has every setting", () => {
+    for (const name of KEYS) {
+      if (name !== "imitation") assert.match(page, new RegExp(`[\`"]${name}[\`".]`), name);
+    }
+  });
+
+  it("has every option", () => {
+    for (const [option] of USAGE.matchAll(/--[a-z-]+(?= {2}| [A-Z]+ {2})/g)) {
+      assert.ok(page.includes(option), option);
+    }
+  });
+});
+
+/** No PowerShell is at hand: only their text is examined. */
+describe("set_up.ps1 and tear_down.ps1, as texts", () => {
+  const scripts = ["set_up.ps1", "tear_down.ps1"].map((name) =>
+    readFileSync(join(ROOT, "tests/real", name), "utf8")
+  );
+  const [setUp, tearDown] = scripts as [string, string];
+
+  it("explain every parameter, and say that they have not been run", () => {
+    for (const script of scripts) {
+      const [, parameters = ""] = /\nparam\(\n([\s\S]*?)\n\)\n/.exec(script) ?? [];
+      const names = [...parameters.matchAll(/^ {2}\[[a-z]+\] \$(\w+)/gm)].map(([, name]) => name);
+      assert.ok(names.length >= 2);
+      for (const name of names) assert.match(script, new RegExp(`^\\.PARAMETER ${name}$`, "m"));
+      assert.match(
+        script.replace(/\s+/g, " "),
+        /not been run, neither against a tenant nor at all/,
+      );
+    }
+  });
+
+  it("make and remove the same", () => {
+    for (const text of ["$Name = 'SMTP relay test'", "$SettingsFile = 'real.json'"]) {
+      for (const script of scripts) assert.ok(script.includes(text), text);
+    }
+    assert.ok(setUp.includes('"$Name SMTP.SendAsApp"'));
+    assert.ok(tearDown.includes("'Mail.Send', 'Mail.ReadWrite', 'SMTP.SendAsApp'"));
+  });
+
+  it("write settings that the program knows", () => {
+    const written = [...setUp.matchAll(/^ {2}(\w+) = |\$settings\['(\w+)'\]/gm)]
+      .map(([, one, other]) => one ?? other!).filter((name) => name !== "sender");
+    assert.ok(written.length >= 5, String(written));
+    for (const name of written) assert.ok(KEYS.includes(name), name);
+  });
 });
 
 describe("package.json", () => {

@@ -104,7 +104,7 @@ export function missing(settings: RealSettings, needs: readonly Need[]): readonl
 }
 
 /** A misspelled name would leave cases out without a word. */
-const KEYS: Readonly<Record<keyof RealSettings, true>> = {
+const KNOWN: Readonly<Record<keyof RealSettings, true>> = {
   tenant: true,
   app: true,
   cloud: true,
@@ -123,6 +123,8 @@ const KEYS: Readonly<Record<keyof RealSettings, true>> = {
   imitation: true,
 };
 
+export const KEYS: readonly string[] = Object.keys(KNOWN);
+
 const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 const ADDRESS = /^[\w.+-]+@[\w-]+(?:\.[\w-]+)+$/;
 
@@ -138,7 +140,7 @@ export function readSettings(path: string): RealSettings {
   if (process.platform !== "win32" && (statSync(path).mode & 0o077) !== 0) {
     throw new Error("the settings file has secrets, and others can read it: chmod 600 it");
   }
-  const unknown = Object.keys(settings).find((name) => !(name in KEYS));
+  const unknown = Object.keys(settings).find((name) => !KEYS.includes(name));
   if (unknown !== undefined) throw new Error(`the settings have no "${unknown.slice(0, 40)}"`);
   const { tenant, app, mailboxes, imitation } = settings;
   if (!UUID.test(tenant ?? "")) throw new Error("tenant must be the tenant's id");
