@@ -19,6 +19,8 @@ import type { RealSettings } from "./settings.ts";
 export interface Oddities {
   /** Changes what is delivered. */
   readonly deliver?: (raw: Buffer) => Buffer;
+  /** A certificate that is registered with the app, PEM. */
+  readonly certificate?: string;
 }
 
 export interface ImitatedTenant {
@@ -48,13 +50,18 @@ const AUTHORS: Readonly<Record<string, readonly string[]>> = {
   [BOXES.alias]: [BOXES.sender, BOXES.alias],
 };
 
-export async function startImitation({ deliver = (raw) => raw }: Oddities = {}): Promise<
+export async function startImitation(
+  { deliver = (raw) => raw, certificate }: Oddities = {},
+): Promise<
   ImitatedTenant
 > {
   const inbox = new Inbox();
   const cloud = createCloud({
     inbox,
-    entra: { intercept: refuseApp },
+    entra: {
+      intercept: refuseApp,
+      ...(certificate === undefined ? {} : { app: () => ({ certificates: [certificate] }) }),
+    },
     graph: {
       async intercept(context, operation) {
         await takeTime(context);

@@ -1,11 +1,15 @@
 // The program that tries a real tenant, itself tried against an imitation of one on the loopback.
 
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { selfSignedClientCertificate } from "../../src/certificates/self_signed.ts";
+import { SOURCE } from "../end_to_end/programs.ts";
 import { admin, type Azurite, CONNECTION_STRING, startAzurite } from "../support/azurite.ts";
 import { type AzuriteStorage, startAzuriteStorage } from "../support/azurite_storage.ts";
 import { startProxy } from "../support/proxy.ts";
@@ -168,6 +172,28 @@ describe("npm run real, against an imitation", () => {
     const plan = run.printed.slice(0, run.printed.indexOf("tokens."));
     assert.match(plan, /^ +\d+ to second@inside\.example \(second\)$/m);
     assert.match(plan, /^ +4 to owner@elsewhere\.example \(external\)$/m);
+  });
+});
+
+describe("npm run real, with a certificate", () => {
+  it("logs in with it, as the relay does", async () => {
+    const { certificate, privateKey } = await selfSignedClientCertificate();
+    writeFileSync(join(folder, "cert.pem"), certificate);
+    writeFileSync(join(folder, "key.pem"), privateKey, { mode: 0o600 });
+    await withImitation({ certificate }, async ({ settings }) => {
+      const { clientId } = settings.app;
+      // Paths are those from the settings file.
+      const app = { clientId, certificate: "cert.pem", key: "key.pem" };
+      const { cases, markdown } = await real({ ...settings, app }, [
+        "--send-real-mail",
+        ...["--only", "senders.mailbox", "--only", "tokens.roles", "--only", "found.check"],
+      ]);
+      for (const [id, { answer, text }] of cases) {
+        assert.equal(answer, "confirmed", `${id}: ${text}`);
+      }
+      assert.equal(cases.size, 3);
+      assert.ok(!markdown.includes(clientId));
+    });
   });
 });
 
@@ -435,6 +461,17 @@ describe("set_up.ps1 and tear_down.ps1, as texts", () => {
 
 describe("package.json", () => {
   const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+
+  it("runs a program that refuses by itself in CI", () => {
+    const [command = "", ...args] = SOURCE.command.slice(0, -1);
+    const program = join(ROOT, "tests/real/run.ts");
+    const { status, stdout } = spawnSync(command, [...args, program, "--send-real-mail"], {
+      encoding: "utf8",
+      env: { PATH: process.env["PATH"], CI: "true", DENO_NO_UPDATE_CHECK: "1" },
+    });
+    assert.equal(stdout, "real: this sends real mail, and does not run in CI\n");
+    assert.equal(status, 2);
+  });
 
   it("runs it by a command of its own alone", () => {
     assert.equal(scripts.real, "node scripts/run.mjs bun tests/real/run.ts");
