@@ -67,16 +67,16 @@ function answer(fact: Fact, results: readonly Result[]): Verdict {
   const ran = of.flatMap(({ case: { id }, verdict }) =>
     verdict.type === "notRun" ? [] : [{ id, ...verdict }]
   );
-  const first = (type: Verdict["type"]) => ran.filter((one) => one.type === type);
-  const telling = [first("refuted"), first("confirmed"), first("look")].find(({ length }) =>
-    length > 0
-  );
-  if (telling === undefined) {
+  // What decides comes first.
+  const order = ["refuted", "confirmed", "look"];
+  ran.sort((one, other) => order.indexOf(one.type) - order.indexOf(other.type));
+  const [decisive] = ran;
+  if (decisive === undefined) {
     const reasons = of.map(({ case: { id }, verdict }) =>
       verdict.type === "notRun" ? `${id}: ${verdict.why}` : ""
     );
     return { type: "notRun", why: reasons.join("; ") || "no case of it was chosen" };
   }
-  const seen = telling.map((one) => `${one.id}: ${one.seen}`).join("; ");
-  return { type: telling[0]!.type as "confirmed", seen };
+  const seen = ran.map((one) => `${one.id}: ${one.seen}`).join("; ");
+  return { type: decisive.type, seen };
 }

@@ -16,8 +16,9 @@ const PATTERNS: readonly (readonly [RegExp, string])[] = [
     /\b[\w-]+(?:\.[\w-]+)*\.(?:prod|namprd\d*|eurprd\d*)\.[\w.]*(?:outlook|exchangelabs)\.com\b/gi,
     "SERVER",
   ],
-  [/\b(?!127\.)\d{1,3}(?:\.\d{1,3}){3}\b/g, "ADDRESS"],
   [/\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b/g, "SOMEBODY"],
+  [/\b[\w-]+(?:\.mail)?\.onmicrosoft\.(?:com|us|cn|de)\b/gi, "DOMAIN"],
+  [/\b(?!127\.)\d{1,3}(?:\.\d{1,3}){3}\b/g, "ADDRESS"],
 ];
 
 /** @returns what redacts a text */
