@@ -188,6 +188,13 @@ export class Bench {
     return made as Promise<Value>;
   }
 
+  /** @throws Error if the mailboxes cannot be read: then nothing could be seen of what is sent */
+  async tryReading(): Promise<void> {
+    for (const role of ["sender", "second"] as const) {
+      await this.mailboxes.list(this.address(role), bySubject(this.subjects));
+    }
+  }
+
   /** Deletes the messages of this run from the mailboxes of the tenant. @returns how many */
   async clear(): Promise<number> {
     let deleted = 0;

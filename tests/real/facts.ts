@@ -109,6 +109,11 @@ export const FACTS: readonly Fact[] = [
   untried("relay.tenant", "README.md#features", "The relay sends mail through a real tenant"),
   untried("setup.scripts", "docs/entra.md#by-script", "The script sets up what a relay needs"),
   untried(
+    "vault.real",
+    "docs/certificates.md#azure-key-vault",
+    "A vault hands out a certificate with its key as the relay asks for it",
+  ),
+  untried(
     "exchange.clouds",
     "docs/ways_out.md#exchange-online-by-smtp",
     "In other clouds, the token is one for the cloud's own Outlook host",

@@ -12,6 +12,8 @@ import { createCloud } from "../../src/sandbox/cloud.ts";
 import { EXPIRED_SECRET, NO_PERMISSION } from "../../src/sandbox/entra.ts";
 import { errorBody } from "../../src/sandbox/graph/refusals.ts";
 import { Inbox, type StoredMessage } from "../../src/sandbox/inbox/store.ts";
+import type { CloudServer } from "../support/cloud.ts";
+import { VAULT_CLIENT } from "../support/vault.ts";
 import { addressesIn, fieldsOf } from "./mime.ts";
 import type { RealSettings } from "./settings.ts";
 
@@ -21,6 +23,8 @@ export interface Oddities {
   readonly deliver?: (raw: Buffer) => Buffer;
   /** A certificate that is registered with the app, PEM. */
   readonly certificate?: string;
+  /** Every request that changes something is refused, as without a permission. */
+  readonly refuse?: boolean;
 }
 
 export interface ImitatedTenant {
@@ -28,6 +32,7 @@ export interface ImitatedTenant {
   /** Every request so far: `POST /path`. */
   readonly seen: readonly string[];
   readonly inbox: Inbox;
+  readonly cloud: Pick<CloudServer, "entra" | "authority">;
   close(): Promise<void>;
 }
 
@@ -51,10 +56,8 @@ const AUTHORS: Readonly<Record<string, readonly string[]>> = {
 };
 
 export async function startImitation(
-  { deliver = (raw) => raw, certificate }: Oddities = {},
-): Promise<
-  ImitatedTenant
-> {
+  { deliver = (raw) => raw, certificate, refuse = false }: Oddities = {},
+): Promise<ImitatedTenant> {
   const inbox = new Inbox();
   const cloud = createCloud({
     inbox,
@@ -65,6 +68,9 @@ export async function startImitation(
     graph: {
       async intercept(context, operation) {
         await takeTime(context);
+        if (refuse && context.req.method !== "GET") {
+          return refusal(context, 403, "ErrorAccessDenied");
+        }
         return await refuseMailbox(context, operation === "sendMail");
       },
       messageSizeLimit: 35 * 1024 * 1024,
@@ -73,7 +79,8 @@ export async function startImitation(
   const routes = new Hono();
   routes.use("/graph/v1.0/*", async (context, next) => {
     const bearer = (context.req.header("authorization") ?? "").replace("Bearer ", "");
-    const response = cloud.entra.verify(bearer) && await readMailbox(context, inbox, deliver);
+    const mayRead = cloud.entra.verify(bearer)?.roles.includes("Mail.ReadWrite") === true;
+    const response = mayRead ? await readMailbox(context, inbox, deliver) : undefined;
     if (response === undefined) await next();
     return response;
   });
@@ -123,6 +130,7 @@ export async function startImitation(
     },
     seen,
     inbox,
+    cloud: { entra: cloud.entra, authority: new URL(`${url}/entra`) },
     close() {
       for (const submission of [cloud.exchange, cloud.smarthost]) submission.close();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
@@ -135,6 +143,8 @@ export async function startImitation(
 /** What the sandbox's Entra ID, which takes every app of every tenant, does not refuse. */
 async function refuseApp(context: Context): Promise<Response | undefined> {
   const client = new URLSearchParams(await context.req.text()).get("client_id");
+  // The identity that reads the vault is of another tenant.
+  if (client === VAULT_CLIENT) return undefined;
   const refuse = (error: string, number: number) =>
     context.json({ error, error_codes: [number], error_description: `AADSTS${number}: no` }, 400);
   if (context.req.param("tenant") !== TENANT) return refuse("invalid_request", 90002);
@@ -145,17 +155,19 @@ async function refuseApp(context: Context): Promise<Response | undefined> {
 /** Refusals of Exchange that depend on the mailbox and the author. */
 async function refuseMailbox(context: Context, sends: boolean): Promise<Response | undefined> {
   const mailbox = (context.req.param("mailbox") ?? "").toLowerCase();
-  const refuse = (status: 403 | 507, code: string) =>
-    context.json(errorBody(code, "The imitation refuses.", "none"), status);
-  if (mailbox === BOXES.outside) return refuse(403, "ErrorAccessDenied");
-  if (mailbox === BOXES.full) return refuse(507, "ErrorQuotaExceeded");
+  if (mailbox === BOXES.outside) return refusal(context, 403, "ErrorAccessDenied");
+  if (mailbox === BOXES.full) return refusal(context, 507, "ErrorQuotaExceeded");
   if (!sends || Number(context.req.header("content-length")) > 100_000) return undefined;
   const raw = Buffer.from(await context.req.text(), "base64");
   const authors = addressesIn(fieldsOf(raw, "From").join().replace(/"[^"]*"/g, ""));
   const allowed = AUTHORS[mailbox] ?? [mailbox];
   return authors.every((author) => allowed.includes(author))
     ? undefined
-    : refuse(403, "ErrorSendAsDenied");
+    : refusal(context, 403, "ErrorSendAsDenied");
+}
+
+function refusal(context: Context, status: 403 | 507, code: string): Response {
+  return context.json(errorBody(code, "The imitation refuses.", "none"), status);
 }
 
 /** Milliseconds that the requests of a burst take, for them to be there at once. */

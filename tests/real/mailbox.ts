@@ -32,6 +32,10 @@ const PROPERTIES = "id,isDraft,internetMessageId";
 const FILE_PROPERTIES =
   "id,name,contentType,isInline,size,microsoft.graph.fileAttachment/contentId";
 
+/** After so many messages that did not come, further ones are waited for no longer than this, in milliseconds. */
+const MOST_MISSED = 3;
+const LESS_PATIENCE = 20_000;
+
 export interface MailboxOptions {
   readonly reach: Reach;
   /** Of Graph, without a slash at its end. */
@@ -43,6 +47,7 @@ export interface MailboxOptions {
 
 export class Mailboxes {
   readonly #options: MailboxOptions;
+  #missed = 0;
 
   constructor(options: MailboxOptions) {
     this.#options = options;
@@ -85,10 +90,16 @@ export class Mailboxes {
     for (let turn = 0;; turn++) {
       const after = performance.now() - begun;
       const found = (await this.list(address, filter)).filter(({ isDraft }) => !isDraft);
-      const left = this.#options.patience - (performance.now() - begun);
+      const left = this.#patience - (performance.now() - begun);
+      if (found.length < count && left <= 0) this.#missed++;
       if (found.length >= count || left <= 0) return found.map((one) => ({ ...one, after }));
       await pause(Math.min(PAUSES[Math.min(turn, PAUSES.length - 1)]!, left));
     }
+  }
+
+  get #patience(): number {
+    const { patience } = this.#options;
+    return this.#missed < MOST_MISSED ? patience : Math.min(patience, LESS_PATIENCE);
   }
 
   /** The message's octets as the mailbox has them. */

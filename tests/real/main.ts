@@ -39,7 +39,7 @@ export interface World {
   readonly variables?: Variables;
 }
 
-/** @returns the exit status: 0 done, 1 it could not be done, 2 refused before anything was sent */
+/** @returns the exit status: 0 done, 1 it could not be done or begun, 2 refused before anything was sent */
 export async function main(args: readonly string[], world: World): Promise<number> {
   const { environment, print } = world;
   let options;
@@ -113,6 +113,7 @@ async function carryOut(
   const notes: string[] = [];
   try {
     const time = new Date().toISOString();
+    await bench.tryReading();
     const { stdout } = await bench.relays.command(["version"]);
     const results = await runCases(bench, cases, ({ case: { id }, verdict, seconds }) => {
       const text = verdict.type === "notRun" ? verdict.why : verdict.seen;

@@ -9,6 +9,14 @@ import { selfSignedClientCertificate } from "../../src/certificates/self_signed.
 import { admin, type Azurite, CONNECTION_STRING, startAzurite } from "../support/azurite.ts";
 import { type AzuriteStorage, startAzuriteStorage } from "../support/azurite_storage.ts";
 import { startProxy } from "../support/proxy.ts";
+import { issueChain } from "../support/chains.ts";
+import {
+  startVault,
+  type Vault,
+  VAULT_CLIENT,
+  VAULT_SECRET,
+  VAULT_TENANT,
+} from "../support/vault.ts";
 import { Bench } from "./bench.ts";
 import { CASES } from "./cases/all.ts";
 import { FACTS } from "./facts.ts";
@@ -17,6 +25,7 @@ import type { RealSettings } from "./settings.ts";
 import { folder, real, type Run, withImitation } from "./trial.ts";
 
 describe("npm run real, against an imitation", () => {
+  let vault: Vault;
   let storage: AzuriteStorage;
   let table: Azurite;
   let run: Run;
@@ -33,6 +42,8 @@ describe("npm run real, against an imitation", () => {
     // What leaves this machine would come by here: the relays know no other way to another host.
     const proxy = await startProxy({ route: () => undefined });
     await withImitation({}, async (tenant) => {
+      vault = await startVault(tenant.cloud);
+      vault.putPkcs12("relay", await issueChain());
       settings = {
         ...tenant.settings,
         azure: {
@@ -42,9 +53,17 @@ describe("npm run real, against an imitation", () => {
             `${CONNECTION_STRING};BlobEndpoint=${blobs.href};QueueEndpoint=${queues.href}`,
           table: table.url("users"),
           tableConnectionString: CONNECTION_STRING,
+          vault: vault.url,
+          vaultCertificate: "relay",
         },
       };
-      const variables = { HTTPS_PROXY: proxy.url, HTTP_PROXY: proxy.url };
+      const variables = {
+        HTTPS_PROXY: proxy.url,
+        HTTP_PROXY: proxy.url,
+        AZURE_TENANT_ID: VAULT_TENANT,
+        AZURE_CLIENT_ID: VAULT_CLIENT,
+        AZURE_CLIENT_SECRET: VAULT_SECRET,
+      };
       run = await real(settings, ["--send-real-mail"], { variables });
       const bench = new Bench(settings, { run: "after" });
       for (const role of ["sender", "second", "shared"] as const) {
@@ -57,7 +76,7 @@ describe("npm run real, against an imitation", () => {
     strangers.push(...proxy.requests);
     await proxy.close();
   });
-  after(() => Promise.all([storage.stop(), table.stop()]));
+  after(() => Promise.all([storage.stop(), table.stop(), vault.close()]));
 
   it("ends well", () => assert.equal(run.status, 0, run.printed));
 
@@ -157,10 +176,9 @@ describe("npm run real says refuted", () => {
   });
 
   it("of nothing that it could not look at", () =>
-    withImitation({}, async ({ settings }) => {
-      const app = settings.powerlessApp!;
+    withImitation({ refuse: true }, async ({ settings }) => {
       const only = ["content.", "headers.", "sizes.request", "files.", "uploads.", "throttling."];
-      const { facts, cases } = await real({ ...settings, app }, [
+      const { facts, cases } = await real(settings, [
         "--send-real-mail",
         ...only.flatMap((prefix) => ["--only", prefix]),
       ]);

@@ -35,7 +35,9 @@ export function redactor(settings: RealSettings): (text: string) => string {
     [acs?.username ?? "", "ACS-USER"],
     [acs?.from ?? "", "ACS-SENDER"],
     [hve ?? "", "HVE-SENDER"],
-    ...[acs?.endpoint, azure?.queue, azure?.table].map((url) => [hostOf(url), "ACCOUNT"] as const),
+    ...[acs?.endpoint, azure?.queue, azure?.table, azure?.vault].map((url) =>
+      [hostOf(url), "ACCOUNT"] as const
+    ),
   ];
   if ("key" in app) known.push([readFileSync(app.key, "utf8").trim(), "SECRET"]);
   const domains = new Set(Object.values(mailboxes).map((address) => address!.split("@")[1]!));

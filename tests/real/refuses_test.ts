@@ -43,6 +43,16 @@ describe("npm run real refuses", () => {
     assert.deepEqual(lines, ["real: --settings is missing"]);
   });
 
+  it("to send what it could not look at: an app that cannot read the mailboxes", () =>
+    withImitation({}, async ({ settings, inbox }) => {
+      const app = settings.powerlessApp!;
+      const { status, printed, markdown } = await real({ ...settings, app }, ["--send-real-mail"]);
+      assert.equal(status, 1);
+      assert.match(printed, /real: the mailbox cannot be read: 403 ErrorAccessDenied$/);
+      assert.equal(markdown, "");
+      assert.deepEqual(inbox.list(), []);
+    }));
+
   const good = {
     tenant: "11111111-2222-4333-8444-555555555555",
     app: { clientId: "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee", secret: "s" },

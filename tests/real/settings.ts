@@ -66,6 +66,9 @@ export interface RealSettings {
     /** As AZURE_TABLES_URL. */
     readonly table?: string;
     readonly tableConnectionString?: string;
+    /** As AZURE_KEY_VAULT_URL, and the name of a certificate in it. */
+    readonly vault?: string;
+    readonly vaultCertificate?: string;
   };
   /** How long a message is waited for; 300 if left out. */
   readonly patienceSeconds?: number;
@@ -93,6 +96,8 @@ const NEEDS = {
   acs: has("acs"),
   "acs.endpoint": ({ acs }: RealSettings) => acs?.endpoint !== undefined,
   "azure.queue": ({ azure }: RealSettings) => azure?.queue !== undefined,
+  "azure.vault": ({ azure }: RealSettings) =>
+    azure?.vault !== undefined && azure.vaultCertificate !== undefined,
   "azure.table": ({ azure }: RealSettings) => azure?.table !== undefined,
 } as const;
 

@@ -1,5 +1,5 @@
-// The relay's own stores in Azure, where the settings have them: queue and lookup table, by an identity or a
-// connection string.
+// What the relay itself keeps in Azure, where the settings have it: queue and lookup table, by an identity
+// or a connection string, and the certificate in a vault.
 
 import { type Case, NOTHING, unseen } from "../case.ts";
 import type { RealSettings } from "../settings.ts";
@@ -46,6 +46,29 @@ export const STORAGE: readonly Case[] = [
           copy === undefined ? "the last did not arrive" : "the last arrived"
         }`,
       };
+    },
+  },
+  {
+    id: "storage.vault",
+    question: "Does `check` get the certificate with its key from the vault?",
+    expected: "vault.ok",
+    fact: "vault.real",
+    needs: ["azure.vault"],
+    sends: NOTHING,
+    async run(bench) {
+      const { vault, vaultCertificate } = bench.settings.azure!;
+      const { stdout } = await bench.relays.command(["check", "--json"], {
+        ...identity(bench.settings),
+        TLS_SOURCE: "keyvault",
+        AZURE_KEY_VAULT_URL: vault!,
+        AZURE_KEY_VAULT_CERT_NAME: vaultCertificate!,
+      });
+      const { findings = [] } = stdout === "" ? {} : JSON.parse(stdout);
+      const codes: string[] = findings.map(({ code }: { code: string }) => code);
+      const seen = codes.filter((code) => code.startsWith("vault.")).join(", ") || "no findings";
+      // Of a vault that was not reached, or did not let it in, it shows nothing.
+      if (!/vault\.(?:ok|malformed|absent|refused)/.test(seen)) unseen(seen);
+      return { agrees: codes.includes("vault.ok"), seen };
     },
   },
   {
