@@ -183,17 +183,18 @@ async function takeTime({ req }: Context): Promise<void> {
 interface Copy {
   readonly id: string;
   readonly message: StoredMessage;
-  readonly raw: Buffer;
+  /** Its octets, made when they are asked for. */
+  raw(): Buffer;
 }
 
 /** What the mailbox has: its sent messages, and those to it, without their Bcc. */
 function copiesOf(mailbox: string, inbox: Inbox, deliver: (raw: Buffer) => Buffer): Copy[] {
   return inbox.list().flatMap(({ id }) => {
     const message = inbox.get(id)!;
-    const raw = Buffer.from(message.raw);
+    const raw = () => Buffer.from(message.raw);
     const recipients = message.recipients.map((address) => address.toLowerCase());
     const sent = { id: `sent.${id}`, message, raw };
-    const got = { id: `got.${id}`, message, raw: deliver(withoutBcc(raw)) };
+    const got = { id: `got.${id}`, message, raw: () => deliver(withoutBcc(raw())) };
     return [
       ...(message.mailbox.toLowerCase() === mailbox ? [sent] : []),
       ...(recipients.includes(mailbox) ? [got] : []),
@@ -236,7 +237,7 @@ async function readMailbox(
     const value = found.slice(0, 50).map(({ id, raw }) => ({
       id,
       isDraft: false,
-      internetMessageId: fieldsOf(raw, "Message-ID")[0],
+      internetMessageId: fieldsOf(raw(), "Message-ID")[0],
     }));
     return context.json({ value });
   }
@@ -247,7 +248,7 @@ async function readMailbox(
     deleted.add(id);
     return context.body(null, 204);
   }
-  if (what === "/$value") return context.body(new Uint8Array(copy.raw));
+  if (what === "/$value") return context.body(new Uint8Array(copy.raw()));
   return await readFiles(context, inbox, copy.message.summary.id, what);
 }
 

@@ -9,7 +9,7 @@ import { announced, answers, runCases, runnable } from "./matrix.ts";
 import { redactor } from "./redact.ts";
 import type { Variables } from "./relays.ts";
 import { asJson, asMarkdown } from "./report.ts";
-import { readSettings, type RealSettings } from "./settings.ts";
+import { missing, readSettings, type RealSettings } from "./settings.ts";
 import type { Case } from "./case.ts";
 
 export const USAGE = `usage: npm run real -- --settings FILE --send-real-mail
@@ -85,7 +85,9 @@ function isCi(environment: World["environment"]): boolean {
 /** @returns how many messages */
 function printPlan(print: World["print"], cases: readonly Case[], settings: RealSettings): number {
   const able = runnable(cases, settings);
-  print(`${able.length} of ${cases.length} cases; the others need more in the settings file.`);
+  const lacking = new Set(cases.flatMap(({ needs }) => missing(settings, needs)));
+  const without = lacking.size === 0 ? "" : `; the settings have no ${[...lacking].join(", ")}`;
+  print(`${able.length} of ${cases.length} cases${without}.`);
   print("At most, these messages are sent:");
   let total = 0;
   for (const [role, count] of announced(able)) {

@@ -89,9 +89,9 @@ export function ofSize(draft: Draft, base64: number): Buffer {
 
 /** The unfolded bodies of fields of the message's header, by name. */
 export function fieldsOf(raw: Uint8Array, name: string): readonly string[] {
-  const text = Buffer.from(raw).toString("utf8");
-  const end = text.indexOf("\r\n\r\n");
-  return text.slice(0, end < 0 ? text.length : end)
+  const message = Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
+  const end = message.indexOf("\r\n\r\n");
+  return message.toString("utf8", 0, end < 0 ? message.length : end)
     .split(/\r\n(?![ \t])/)
     .filter((field) => field.toLowerCase().startsWith(`${name.toLowerCase()}:`))
     .map((field) => field.slice(name.length + 1).replaceAll("\r\n", "").trim());

@@ -103,6 +103,7 @@ describe("npm run real, against an imitation", () => {
     }
     assert.equal(run.facts.get("message-id.kept")!.answer, "confirmed");
     assert.match(run.facts.get("size.limit")!.text, /sizes\.request-4194304: 202/);
+    assert.match(run.markdown, /^\d+ confirmed, 1 refuted, \d+ not run\.$/m);
     assert.match(run.markdown, /Against an imitation: this says nothing of a tenant/);
   });
 
@@ -127,6 +128,7 @@ describe("npm run real, against an imitation", () => {
 
   it("says before it sends how many messages go to whom", () => {
     const plan = run.printed.slice(0, run.printed.indexOf("tokens."));
+    assert.match(plan, /^1\d\d of 1\d\d cases; the settings have no otherCloud\.$/m);
     assert.match(plan, /^ +\d+ to second@inside\.example \(second\)$/m);
     assert.match(plan, /^ +4 to owner@elsewhere\.example \(external\)$/m);
   });

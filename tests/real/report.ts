@@ -29,6 +29,15 @@ const textOf = (verdict: Verdict) => verdict.type === "notRun" ? verdict.why : v
 const cell = (text: string) =>
   text.replace(/[\r\n]+/g, " ").replaceAll("|", "\\|").replaceAll("<", "\\<").slice(0, 600);
 
+/** Such as `12 confirmed, 2 refuted, 8 not run`. */
+function summary(answers: readonly Answer[]): string {
+  const types = ["confirmed", "refuted", "look", "notRun"] as const;
+  return types.map((type) => {
+    const count = answers.filter(({ verdict }) => verdict.type === type).length;
+    return count === 0 ? "" : `${count} ${WORDS[type].replaceAll("*", "")}`;
+  }).filter((text) => text !== "").join(", ");
+}
+
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]) => `| ${cells.map(cell).join(" | ")} |`;
   return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
@@ -41,6 +50,7 @@ export function asMarkdown(report: Report, redact: (text: string) => string): st
     `${time}, ${version}, cloud ${cloud}`,
     ...(imitation ? ["**Against an imitation: this says nothing of a tenant.**"] : []),
     "## What was not confirmed",
+    `${summary(answers)}.`,
     table(
       ["Fact", "Where", "What the relay takes for true", "Answer", "What was seen, or why not run"],
       answers.map(({ fact, verdict }) => [
