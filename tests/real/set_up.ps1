@@ -110,7 +110,7 @@ $settings = [ordered] @{
 }
 if ($Exchange) { $settings['exchange'] = 'smtp://smtp.office365.com:587' }
 
-# Nobody else can read it, not even for a moment.
+# Only this user may read it, from before it has the secret.
 $null = New-Item -Path $SettingsFile -ItemType File -Force
 if ($env:OS -ne 'Windows_NT') { chmod 600 $SettingsFile }
 ConvertTo-Json -InputObject $settings -Depth 4 | Set-Content -Path $SettingsFile -Encoding ascii
