@@ -11,7 +11,7 @@ const TEST = "_test.ts";
 const SINGLY = ["tests/end_to_end", "tests/sandbox", "tests/commands", "tests/deploy"];
 
 /** Next, as each of them takes long: a runtime that begins one at the end would be waited for. */
-const SLOW = ["tests/security", "tests/fuzz", "tests/queue", "tests/server"];
+const SLOW = ["tests/security", "tests/fuzz", "tests/queue", "tests/server", "tests/real"];
 
 /** What tries scripts of the shell alone: no runtime of ours runs them, so once is enough. */
 const ONCE = ["tests/deploy/entra_test.ts"];

@@ -67,7 +67,9 @@ export interface Vault {
 }
 
 /** @param cloud whose Entra ID gives the tokens */
-export async function startVault(cloud: CloudServer): Promise<Vault> {
+export async function startVault(
+  cloud: Pick<CloudServer, "entra" | "authority">,
+): Promise<Vault> {
   const secrets = new Map<string, StoredSecret>();
   const seen: string[] = [];
   const tokens = new Set<string>();
