@@ -30,7 +30,9 @@ describe("the pages of the makes", () => {
     });
 
     it(`${name} names its sources, by names that will still say who they are`, () => {
-      const sources = [...read(name).matchAll(/\]\((https?:\/\/[^)\s]+)/g)].map((match) => match[1]!);
+      const sources = [...read(name).matchAll(/\]\((https?:\/\/[^)\s]+)/g)].map((match) =>
+        match[1]!
+      );
       assert.ok(sources.length >= 2, String(sources));
       for (const source of sources) assert.doesNotMatch(source, /^https?:\/\/[\d.]+[:/]/);
     });
