@@ -196,12 +196,14 @@ arrived=$(curl -sS "$cloud/api/messages" | grep -o '"subject":"number [0-9]*"' |
 [ "$(wc -l <<< "$arrived")" = "$sent" ] || fail "$(wc -l <<< "$arrived") of $sent messages arrived"
 
 also=''
-if command -v keepalived > /dev/null && unshare -n true 2> /dev/null; then
+# The page's interface has to be there: of a kind that this kernel has.
+interface='ip link add eth0 type dummy || ip link add eth0 type bridge'
+if command -v keepalived > /dev/null && unshare -n bash -c "$interface" 2> /dev/null; then
   block "vrrp_instance" > "$work/keepalived.conf"
   # Its status says nothing: it ends itself by a signal.
-  said=$(unshare -n bash -c "ip link add eth0 type dummy && ip link set eth0 up &&
+  said=$(unshare -n bash -c "{ $interface; } 2> /dev/null
     setsid -w keepalived --config-test -f '$work/keepalived.conf'" 2>&1 || true)
-  ! grep -q "Line\|keepalived.conf:" <<< "$said" || fail "keepalived: $said"
+  [[ $said != *keepalived.conf* && $said != *SECURITY* ]] || fail "keepalived: $said"
   also="; keepalived accepts its part"
 fi
 echo "ok high_availability: $sent messages by haproxy, through a stop, a kill and a drain, each once$also"
