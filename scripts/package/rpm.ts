@@ -91,9 +91,11 @@ export function makeRpm(source: Source, order: Order): string {
 /** Lines of %files: what is not its own directory is the distribution's. */
 function fileLines(files: readonly PackagedFile[]): string[] {
   const kinds = { config: "%config(noreplace) ", license: "%license ", doc: "%doc " };
-  const folders = [CONFIGURATION, LICENSES, DOC, `${DOC}/docs`, `${DOC}/deploy`];
+  const pages = ["docs", "docs/devices", "deploy", "deploy/systemd"].map((name) =>
+    `${DOC}/${name}`
+  );
   return [
-    ...[...folders, `${DOC}/deploy/systemd`].map((path) => `%dir %attr(0755,root,root) ${path}`),
+    ...[CONFIGURATION, LICENSES, DOC, ...pages].map((path) => `%dir %attr(0755,root,root) ${path}`),
     ...files.map(({ path, mode, kind }) =>
       `${kind === undefined ? "" : kinds[kind]}%attr(0${mode.toString(8)},root,root) ${path}`
     ),

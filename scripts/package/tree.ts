@@ -77,8 +77,10 @@ export function zshFile(directory: string): PackagedFile {
 
 /** The README and the pages, with the paths that their links have. */
 function documentation(root: string): PackagedFile[] {
-  const pages = readdirSync(join(root, "docs"))
-    .filter((name) => /\.(?:md|json|png)$/.test(name)).sort().map((name) => `docs/${name}`);
+  const pages = ["docs", "docs/devices"].flatMap((folder) =>
+    readdirSync(join(root, folder)).filter((name) => /\.(?:md|json|png)$/.test(name)).sort()
+      .map((name) => `${folder}/${name}`)
+  );
   return ["README.md", "SECURITY.md", "deploy/systemd/README.md", ...pages].map((path) => ({
     path: `${DOC}/${path}`,
     mode: 0o644,

@@ -1,4 +1,4 @@
-/** docs/versions.md: who goes back to an older version must know which queue it opens. */
+/** docs/upgrade.md: who goes back to an older version must know which queue it opens. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { it } from "node:test";
@@ -6,7 +6,7 @@ import metadata from "../../package.json" with { type: "json" };
 import { MIGRATIONS } from "../../src/queue/sqlite/schema.ts";
 
 it("has the queue's schema of this minor version, or of the last one that changed it", () => {
-  const page = readFileSync(new URL("../../docs/versions.md", import.meta.url), "utf8");
+  const page = readFileSync(new URL("../../docs/upgrade.md", import.meta.url), "utf8");
   const rows = [...page.matchAll(/^\| (\d+)\.(\d+) +\| (\d+) +\|$/gm)].map((row) =>
     row.slice(1).map(Number) as [number, number, number]
   );
