@@ -20,6 +20,13 @@ const GROWS: ReadonlySet<Kind> = new Set<Kind>(["add", "setNote"]);
  * among more messages, but on a full disk there is no more room than the reserve for what is in it.
  */
 const CHECKPOINT = 1000;
+/**
+ * How long the log is, is asked each time that about so many pages were added to it: asking takes a sixth of
+ * the time of a commit. An operation changes about this many pages besides those of its octets.
+ */
+const ASK_AFTER = 50;
+const OPERATION = 8;
+const PAGE = 4096;
 /** Free pages from which they are given back to the file system, and how many at once. */
 const MANY_FREE = 1000;
 const VACUUM = 500;
@@ -45,6 +52,8 @@ export class QueueDatabase {
   /** Whether SQLite has found damage since the start: what is added now might be lost with the rest. */
   #isDamaged = false;
   #totals: Totals;
+  /** Since the length of the log was asked, about. */
+  #pages = 0;
 
   /**
    * @param db set up, and owned by this from now on
@@ -95,20 +104,14 @@ export class QueueDatabase {
     return results;
   }
 
-  /** The last ones, if the database cannot be read. */
-  totals(): Totals {
-    this.#try(() => this.#totals = this.#operations.totals());
+  /** As of the last operations; older ones, if the database could not be read then. */
+  get totals(): Totals {
     return this.#totals;
   }
 
   /** Copies the write-ahead log into the database if it has become long. */
   checkpoint(): void {
-    this.#try(() => {
-      const row = this.#sql.log.get() as Row;
-      if ((row["log"] as number) - (row["checkpointed"] as number) >= CHECKPOINT) {
-        this.#db.exec("pragma wal_checkpoint(passive)");
-      }
-    });
+    if (this.#pages >= ASK_AFTER) this.#copyLongLog();
   }
 
   /**
@@ -119,6 +122,8 @@ export class QueueDatabase {
    */
   tidy(idle: boolean): number | undefined {
     if (this.#owed.size > 0) this.run([...this.#owed.values()]);
+    // What was counted is less than what a large deletion changes.
+    this.#copyLongLog();
     if (this.#reserve.make()) this.#isShort = false;
     // Free pages that the next messages would use are not worth moving others.
     if (!idle) return AGAIN;
@@ -146,9 +151,14 @@ export class QueueDatabase {
   #transaction(operations: readonly Operation[]): readonly Result[] {
     const then: Consequences = { committed: [], undone: [] };
     const reads = operations.every(({ kind }) => READS.has(kind));
+    if (!reads) { for (const operation of operations) this.#pages += pagesOf(operation); }
     try {
       (reads ? this.#sql.begin : this.#sql.beginImmediate).run();
-      const results = operations.map((operation) => this.#one(operation, then));
+      // One that is alone needs no savepoint: what undoes the transaction undoes it.
+      const savepoints = operations.length > 1;
+      const results = operations.map((operation) => this.#one(operation, then, savepoints));
+      // In the same transaction: one of their own would take twice as long.
+      this.#readTotals();
       this.#sql.commit.run();
       for (const follow of then.committed) follow();
       return results;
@@ -157,13 +167,17 @@ export class QueueDatabase {
         if (this.#db.isTransaction) this.#db.exec("rollback");
       });
       for (const undo of then.undone.reverse()) undo();
+      this.#readTotals();
       const facts = this.#facts(error);
       return operations.map(() => ({ error: facts }));
     }
   }
 
-  /** @throws what ends the whole transaction */
-  #one(operation: Operation, then: Consequences): Result {
+  /**
+   * @param savepoint whether the transaction has other operations, which go on if this one fails
+   * @throws what ends the whole transaction
+   */
+  #one(operation: Operation, then: Consequences, savepoint: boolean): Result {
     if (this.#isShort && GROWS.has(operation.kind)) {
       const error = new StoreError("ENOSPC", `${this.#files.database}: its disk is full`, true);
       return { error: this.#facts(error) };
@@ -172,11 +186,11 @@ export class QueueDatabase {
       return { error: this.#facts(damaged(this.#files.database)) };
     }
     const own: Consequences = { committed: [], undone: [] };
-    const writes = !READS.has(operation.kind);
+    const saves = savepoint && !READS.has(operation.kind);
     try {
-      if (writes) this.#sql.savepoint.run();
+      if (saves) this.#sql.savepoint.run();
       const value = this.#operations.carryOut(operation, own);
-      if (writes) this.#sql.release.run();
+      if (saves) this.#sql.release.run();
       then.committed.push(...own.committed);
       then.undone.push(...own.undone);
       return { value };
@@ -184,8 +198,8 @@ export class QueueDatabase {
       for (const undo of own.undone.reverse()) undo();
       const facts = this.#facts(error);
       // The transaction goes on without this operation if it can. A full disk is for `run` to see to.
-      if (facts.full || !this.#db.isTransaction) throw error;
-      if (writes) this.#db.exec("rollback to one; release one");
+      if (facts.full || !savepoint || !this.#db.isTransaction) throw error;
+      if (saves) this.#db.exec("rollback to one; release one");
       return { error: facts };
     }
   }
@@ -202,6 +216,20 @@ export class QueueDatabase {
     return factsOf(found);
   }
 
+  #copyLongLog(): void {
+    this.#pages = 0;
+    this.#try(() => {
+      const row = this.#sql.log.get() as Row;
+      if ((row["log"] as number) - (row["checkpointed"] as number) >= CHECKPOINT) {
+        this.#db.exec("pragma wal_checkpoint(passive)");
+      }
+    });
+  }
+
+  #readTotals(): void {
+    this.#try(() => this.#totals = this.#operations.totals());
+  }
+
   /** For what loses nothing if it fails; what is broken, the next operation reports. */
   #try(run: () => void): void {
     try {
@@ -214,4 +242,9 @@ export class QueueDatabase {
 
 function isFull(result: Result): boolean {
   return "error" in result && result.error.full;
+}
+
+function pagesOf(operation: Operation): number {
+  const octets = operation.kind === "add" ? operation.message.content?.byteLength ?? 0 : 0;
+  return OPERATION + octets / PAGE;
 }

@@ -30,7 +30,7 @@ function serve(port: Port, path: string): void {
   try {
     queue = openQueue({ DatabaseSync }, files);
     database = new QueueDatabase(queue.db, files, queue.reserve);
-    answer({ opened: database.totals() });
+    answer({ opened: database.totals });
   } catch (error) {
     queue?.db.close();
     queue?.unlock();
@@ -62,7 +62,7 @@ function serve(port: Port, path: string): void {
     }
     requests++;
     const results = database.run(request.operations);
-    port.postMessage({ results, totals: database.totals() } satisfies Response, large(results));
+    port.postMessage({ results, totals: database.totals } satisfies Response, large(results));
     database.checkpoint();
     tidyLater(PAUSE);
   };

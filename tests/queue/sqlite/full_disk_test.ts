@@ -18,7 +18,7 @@ describe("the SQLite store on a full disk", () => {
   let fillers = 0;
   let store: QueueStore;
   beforeEach(async () => {
-    disk = smallDisk(24 * 1024 * 1024);
+    disk = smallDisk(26 * 1024 * 1024);
     path = join(disk.path, "queue.db");
     filler = join(disk.path, "filler");
     store = await openSqliteQueue(path);
