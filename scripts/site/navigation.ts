@@ -107,8 +107,6 @@ const TASKS: readonly Task[] = [
       ["docs/upgrade.md", "Upgrade"],
       ["docs/upgrade.md#go-back", "Roll back"],
       ["docs/versions.md", "What versions promise"],
-      ["docs/versions.md#upgrade", "Upgrade"],
-      ["docs/versions.md#go-back", "Roll back"],
       ["CHANGELOG.md", "Changelog"],
     ],
   },
