@@ -4,9 +4,11 @@
 //   npm run release -- --check     whether every place has the version of package.json
 //   npm run release -- --check --tag v1.2.3
 //                                  also whether this tag releases that version, as the pipeline asks
+//   npm run release -- --repository OWNER/NAME
+//                                  changes where the project is published, in all files
 //
-// Refused are an unclean tree, a version that is older or released already, and an empty changelog. Exit 1
-// then, and 2 for wrong arguments; nothing is changed.
+// Refused are an unclean tree, a version that is older or released already, an empty changelog, and a
+// package.json without the repository. Exit 1 then, and 2 for wrong arguments; nothing is changed.
 
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -23,15 +25,28 @@ import {
   withPackageVersion,
   withVersion,
 } from "./release/places.mjs";
+import {
+  after,
+  FIRST_RELEASE,
+  isKnown,
+  KNOWN_REPOSITORY,
+  parseRepository,
+  repositoryOf,
+  unknownOwners,
+  withRepository,
+} from "./release/repository.mjs";
 import { compareVersions, parseVersion } from "./release/version.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const read = (path) => readFileSync(join(root, path), "utf8");
 const current = packageVersions(root, "package.json")[0];
+const UNNAMED =
+  "package.json does not say where the project is published: npm run release -- --repository OWNER/NAME";
 const { values, positionals } = options();
 
 try {
   if (values.check) check(values.tag);
+  else if (values.repository !== undefined) publishAt(values.repository);
   else prepare(positionals[0]);
 } catch (error) {
   fail(error.message, 1);
@@ -40,15 +55,24 @@ try {
 function options() {
   try {
     const parsed = parseArgs({
-      options: { check: { type: "boolean" }, tag: { type: "string" } },
+      options: {
+        check: { type: "boolean" },
+        tag: { type: "string" },
+        repository: { type: "string" },
+      },
       allowPositionals: true,
     });
-    const { values: { check, tag }, positionals } = parsed;
-    if (positionals.length === (check ? 0 : 1) && (check || tag === undefined)) return parsed;
+    const { values: { check, tag, repository }, positionals } = parsed;
+    const ways = positionals.length + (check ? 1 : 0) + (repository === undefined ? 0 : 1);
+    if (ways === 1 && (check || tag === undefined)) return parsed;
   } catch (error) {
     fail(error.message, 2);
   }
-  fail("usage: npm run release -- VERSION, or npm run release -- --check [--tag TAG]", 2);
+  fail(
+    "usage: npm run release -- VERSION, npm run release -- --check [--tag TAG], or " +
+      "npm run release -- --repository OWNER/NAME",
+    2,
+  );
 }
 
 function fail(lines, status) {
@@ -74,7 +98,20 @@ function check(tag) {
       );
     }
   }
+  const repository = repositoryOf(read("package.json"));
+  if (isKnown(repository)) {
+    for (const path of ["package.json", ...placesIn(root)]) {
+      for (const line of unknownOwners(read(path))) {
+        problems.push(`${path}:${line} does not have the repository ${repository}`);
+      }
+    }
+  }
   if (tag !== undefined) {
+    const own = process.env.GITHUB_REPOSITORY ?? repository;
+    if (!isKnown(repository)) problems.push(UNNAMED);
+    else if (own.toLowerCase() !== repository.toLowerCase()) {
+      problems.push(`package.json says that the project is published at ${repository}, not ${own}`);
+    }
     if (tag !== `v${current}`) problems.push(`the tag ${tag} is not v${current}, of package.json`);
     try {
       changesOf(read("CHANGELOG.md"), current);
@@ -86,6 +123,23 @@ function check(tag) {
   console.log(`${tag ?? current}: all places have this version`);
 }
 
+function publishAt(text) {
+  const repository = parseRepository(text);
+  const current = repositoryOf(read("package.json"));
+  write(["package.json", ...placesIn(root)].map((path) => {
+    return [path, after(KNOWN_REPOSITORY, withRepository(read(path), current, repository))];
+  }));
+}
+
+/** Writes what has changed, and names it. */
+function write(contents) {
+  for (const [path, content] of contents) {
+    if (content === read(path)) continue;
+    writeFileSync(join(root, path), content);
+    console.log(path);
+  }
+}
+
 function prepare(text) {
   const version = parseVersion(text);
   if (!isFindable(version)) throw new Error(`${text}: call it -alpha.N, -beta.N or -rc.N`);
@@ -93,6 +147,7 @@ function prepare(text) {
   if (git("status", "--porcelain") !== "") {
     throw new Error("the tree has changes that are not committed: commit or stash them first");
   }
+  if (!isKnown(repositoryOf(read("package.json")))) throw new Error(UNNAMED);
   const order = compareVersions(version, parseVersion(current));
   if (order < 0) throw new Error(`${text} is older than ${current}, the version of package.json`);
   if (isReleased(changelog, text)) throw new Error(`CHANGELOG.md has a section of ${text} already`);
@@ -104,12 +159,12 @@ function prepare(text) {
     ["package-lock.json", withPackageVersion(read("package-lock.json"), text, true)],
     ["CHANGELOG.md", released(changelog, text, date)],
   ]);
-  for (const path of placesIn(root)) changed.set(path, withVersion(read(path), text));
-  for (const [path, content] of changed) {
-    if (content === read(path)) continue;
-    writeFileSync(join(root, path), content);
-    console.log(path);
+  for (const path of placesIn(root)) {
+    const content = withVersion(read(path), text);
+    // A pre-release is found by those alone who look for it.
+    changed.set(path, version.pre.length > 0 ? content : after(FIRST_RELEASE, content));
   }
+  write(changed);
   console.log(`
 Look at the changes (git diff), and then release:
   git commit -am "release: ${text}"

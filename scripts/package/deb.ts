@@ -17,7 +17,7 @@ import {
   type Source,
   zshFile,
 } from "./tree.ts";
-import { RELEASE } from "./versions.ts";
+import { RELEASE, versionInName } from "./versions.ts";
 
 const SCRIPTS = ["postinst", "prerm", "postrm"];
 
@@ -55,7 +55,7 @@ export function makeDeb(source: Source, order: Order): string {
     ...files,
     ...control.map((file) => ({ ...file, path: `/DEBIAN${file.path}` })),
   ], epoch);
-  const name = `${NAME}_${version}_${target.debian}.deb`;
+  const name = `${NAME}_${versionInName(order.version)}_${target.debian}.deb`;
   const made = join(folder, name);
   execFileSync("dpkg-deb", [
     "--root-owner-group",
@@ -89,7 +89,7 @@ function controlOf(version: string, architecture: string, files: readonly Packag
     "Depends: libc6 (>= 2.17), systemd (>= 250) | systemd-standalone-sysusers (>= 250)",
     "Section: mail",
     "Priority: optional",
-    ...(HOMEPAGE === undefined ? [] : [`Homepage: ${HOMEPAGE}`]),
+    `Homepage: ${HOMEPAGE}`,
     `Description: ${SUMMARY}`,
     paragraphs.join("\n .\n"),
     "",

@@ -2,11 +2,12 @@
 
 import metadata from "../../package.json" with { type: "json" };
 
-const { author, homepage } = metadata as { author?: string; homepage?: string };
-
-/** `Name <address>`. The project has no address of its own yet: package.json's `author` goes first. */
-export const MAINTAINER = author ?? "smtp-oauth-relay contributors <noreply@example.invalid>";
-export const HOMEPAGE = homepage;
+/**
+ * `Name <address>`. Both formats want an address; the project has none but its repository, so it is one
+ * that GitHub keeps from receiving mail.
+ */
+export const MAINTAINER = metadata.author;
+export const HOMEPAGE = metadata.homepage;
 export const SUMMARY = "SMTP relay to Microsoft Graph";
 /** Paragraphs of lines with at most 75 characters. */
 export const DESCRIPTION: readonly string[] = [

@@ -16,7 +16,7 @@ import {
   type Source,
   zshFile,
 } from "./tree.ts";
-import { RELEASE } from "./versions.ts";
+import { RELEASE, versionInName } from "./versions.ts";
 
 const LICENSES = `/usr/share/licenses/${NAME}`;
 
@@ -52,7 +52,7 @@ export function makeRpm(source: Source, order: Order): string {
     filledIn(readFileSync(join(root, `deploy/packages/rpm/${NAME}.spec`), "utf8"), {
       VERSION: version,
       RELEASE,
-      URL: HOMEPAGE === undefined ? "" : `URL: ${HOMEPAGE}`,
+      URL: HOMEPAGE,
       DESCRIPTION: DESCRIPTION.join("\n\n"),
       TREE: tree,
       FILES: fileLines(files).join("\n"),
@@ -82,8 +82,9 @@ export function makeRpm(source: Source, order: Order): string {
     env: { ...process.env, SOURCE_DATE_EPOCH: String(epoch), LC_ALL: "C", TZ: "UTC" },
     stdio: ["ignore", "ignore", "inherit"],
   });
-  const name = `${NAME}-${version}-${RELEASE}.${target.rpm}.rpm`;
-  copyFileSync(join(top, name), join(output, name));
+  const made = `${NAME}-${version}-${RELEASE}.${target.rpm}.rpm`;
+  const name = `${NAME}-${versionInName(version)}.${target.rpm}.rpm`;
+  copyFileSync(join(top, made), join(output, name));
   return name;
 }
 

@@ -18,3 +18,14 @@ export function packageVersion(version: string): string {
   const text = [number, before && `~${before}`, build && `+${build}`].filter(Boolean).join("");
   return text.replaceAll("-", ".");
 }
+
+/**
+ * `1.0.0~rc.1` → `1.0.0-rc.1-1`: the version and the package's own number, in the name of its file.
+ * GitHub would rename a file with a tilde (REST API, "Upload a release asset"), and its checksum would be
+ * that of no file.
+ *
+ * @param version as the packages write it
+ */
+export function versionInName(version: string): string {
+  return `${version.replaceAll("~", "-")}-${RELEASE}`;
+}

@@ -1,5 +1,6 @@
-// Where the version stands besides package.json: in package-lock.json, and in all files of deploy/, docs/
-// and the README that name the program with it. They are found by their form, not by a list of files.
+// Where the version stands besides package.json: in package-lock.json, and in all files of deploy/, docs/,
+// README.md and SECURITY.md that name the program with it. They are found by their form, not by a list of
+// files.
 
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -24,7 +25,7 @@ const FORMS = [
 ];
 
 /** Folders and files with documents and what is deployed. */
-const PLACES = ["deploy", "docs", "README.md"];
+const PLACES = ["deploy", "docs", "README.md", "SECURITY.md"];
 const PICTURES = /\.(?:png|ico|jpe?g|gif|webp|woff2?)$/;
 
 /**

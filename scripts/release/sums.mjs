@@ -14,7 +14,7 @@ export const SUMS = "SHA256SUMS";
 export const SIGNATURE = `${SUMS}.sigstore.json`;
 
 /** GitHub renames other files (REST API, "Upload a release asset"): they would not have their checksums. */
-const UNCHANGED = /^[0-9A-Za-z][0-9A-Za-z._+-]*$/;
+export const UNCHANGED = /^[0-9A-Za-z][0-9A-Za-z._+-]*$/;
 
 /**
  * @param {string} folder

@@ -206,7 +206,8 @@ export const CODES = {
   ),
   "table.row": warn(
     "An entry has a mistake: logins with it are refused.",
-    "correct it with: smtp-oauth-relay lookup set ID COLUMN=VALUE",
+    "correct it with: smtp-oauth-relay lookup set ID COLUMN=VALUE (where LOOKUP_FILE is set, with " +
+      "LOOKUP_FILE= before it: lookup would change the file)",
   ),
 
   "lookup.ok": ok("LOOKUP_FILE can be read."),

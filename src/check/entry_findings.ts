@@ -45,17 +45,24 @@ export function stateRows(rows: readonly Row[], rules: EntryRules): RowStates {
   };
 }
 
+/**
+ * @param isTableBesideFile whether they are the table's, and LOOKUP_FILE is set: then `lookup` changes the
+ *   file, so that its commands need it empty
+ */
 export function judgeRows(
   code: "table.row" | "lookup.row",
   { mistakes }: RowStates,
+  isTableBesideFile = false,
 ): readonly Finding[] {
+  const command: typeof lookupCommand = (...args) =>
+    isTableBesideFile ? `LOOKUP_FILE= ${lookupCommand(...args)}` : lookupCommand(...args);
   const findings = mistakes.slice(0, MAX_ROW_FINDINGS).map(({ id, problem, column }) => {
     const what = `entry ${JSON.stringify(id)}: ${problem}`;
     const fix = column === undefined
-      ? OTHER_ID + lookupCommand("delete", id)
+      ? OTHER_ID + command("delete", id)
       : HASHES.has(column)
-      ? `make a password for it: ${lookupCommand("set-password", id)}`
-      : `correct it with: ${lookupCommand("set", id, column)}${
+      ? `make a password for it: ${command("set-password", id)}`
+      : `correct it with: ${command("set", id, column)}${
         isUnset({ problem, column }) ? ", or set up that way out: see docs/ways_out.md" : ""
       }`;
     return finding(code, what, fix);

@@ -26,6 +26,8 @@ export interface TableOptions {
   readonly url: URL;
   /** AZURE_TABLES_FORCE_USAGE: every login needs an entry. */
   readonly needed: boolean;
+  /** Whether LOOKUP_FILE is set, too. */
+  readonly isBesideFile: boolean;
   /** Milliseconds. */
   readonly timeout: number;
   readonly rules: EntryRules;
@@ -55,9 +57,15 @@ export async function openTableToCheck(
   try {
     const table = await openTable(settings, http);
     if (table === undefined) return undefined;
-    // With LOOKUP_FILE, its entries do as well.
-    const alone = needed && settings.LOOKUP_FILE === undefined;
-    const options = { url, needed: alone, timeout: TABLE_TIMEOUT, rules };
+    const isBesideFile = settings.LOOKUP_FILE !== undefined;
+    const options = {
+      url,
+      // With LOOKUP_FILE, its entries do as well.
+      needed: needed && !isBesideFile,
+      isBesideFile,
+      timeout: TABLE_TIMEOUT,
+      rules,
+    };
     let listed: ReturnType<TableToCheck["list"]> | undefined;
     const list = (timeout: number) => listed ??= table.list(timeout);
     return {
@@ -90,7 +98,7 @@ export async function openTableToCheck(
 
 export async function checkTable(
   table: TableToCheck,
-  { url, needed, timeout, rules }: TableOptions,
+  { url, needed, isBesideFile, timeout, rules }: TableOptions,
 ): Promise<readonly Finding[]> {
   const named = `${url.host}${url.pathname}`;
   const rows = await table.list(timeout);
@@ -114,7 +122,7 @@ export async function checkTable(
   const states = stateRows(rows, rules);
   return [
     finding("table.ok", `${named} has ${states.text}`),
-    ...judgeRows("table.row", states),
+    ...judgeRows("table.row", states, isBesideFile),
   ];
 }
 

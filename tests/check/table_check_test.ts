@@ -16,10 +16,10 @@ const RULES: EntryRules = { delimiter: "@", allowedSenders: undefined, forced: f
 
 const judge = (
   answer: Awaited<ReturnType<Parameters<typeof checkTable>[0]["list"]>>,
-  { needed = false, rules = RULES } = {},
+  { needed = false, isBesideFile = false, rules = RULES } = {},
 ) => {
   const table = { list: () => Promise.resolve(answer) };
-  return checkTable(table, { url: URL_, needed, timeout: 1000, rules });
+  return checkTable(table, { url: URL_, needed, isBesideFile, timeout: 1000, rules });
 };
 
 describe("a table that cannot be read", () => {
@@ -130,6 +130,23 @@ describe("a table's rows", () => {
     assert.deepEqual(found.map(({ code }) => code), ["table.ok", "table.row"]);
     assert.equal(found[1]!.what, 'entry "a": client_id must be a UUID');
     assert.ok(!JSON.stringify(found).includes(secret));
+  });
+
+  it("are corrected in the table, not in LOOKUP_FILE, which lookup would take first", async () => {
+    const rows = [
+      row("a", { client_id: "typo" }),
+      row("b", { password_hash: "typo" }),
+      row("scanner@lookup"),
+    ];
+    const fixes = async (isBesideFile: boolean) =>
+      (await judge(rows, { isBesideFile })).slice(1).map(({ fix = "" }) =>
+        /: ((?:LOOKUP_FILE= )?smtp-oauth-relay lookup \S+)/.exec(fix)?.[1]
+      );
+    const commands = ["set", "set-password", "delete"].map((action) =>
+      `smtp-oauth-relay lookup ${action}`
+    );
+    assert.deepEqual(await fixes(false), commands);
+    assert.deepEqual(await fixes(true), commands.map((command) => `LOOKUP_FILE= ${command}`));
   });
 
   it("with a column of almost a known name are named, too", async () => {

@@ -123,6 +123,12 @@ package() { # where, and more options
     > "$work/log" 2>&1 || fail "npm run package: $(cat "$work/log")"
 }
 package old --version 0.0.1-before.1 linux-x64
+# A pre-release: a tilde in the version, and none in the names of the files.
+(cd "$work/old" && sha256sum -- * > "$work/sums" && mv "$work/sums" SHA256SUMS)
+node "$root/scripts/release/sums.mjs" "$work/old" > "$work/log" 2>&1 ||
+  fail "a release would not take a pre-release's packages: $(cat "$work/log")"
+[ "$(dpkg-deb -f "$work"/old/*.deb Version)" = 0.0.1~before.1-1 ] ||
+  fail "the .deb of a pre-release has no tilde in its version"
 # rpm replaces settings only where the package's own have changed, too.
 echo "# Of another version." > "$work/settings"
 package older --version 0.0.1-before.1 --settings "$work/settings" linux-x64

@@ -4,9 +4,9 @@
 # place of Microsoft's services. (The README's other command, `npm test`, is what runs all tests; here
 # it runs those of the docs.)
 #
-# Commands are taken from README.md; only TENANT_ID and the like are filled in. Needs ports 8025 and
-# 8026 of the loopback to be free, as the README does, and git, npm, openssl, swaks and curl. Prints one
-# line; exit 0 when all is well, 1 when not.
+# Commands are taken from README.md (tests/docs/readme_test.ts asks for each of its blocks here); only TENANT_ID and the like are filled in. Needs ports 8025 and
+# 8026 of the loopback to be free, as the README does, and git, npm, openssl and curl. Prints one line, with
+# the minutes; exit 0 when all is well, 1 when not.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -31,8 +31,8 @@ fail() {
 # The block of commands that has $1 in it, without its fences.
 block() {
   awk -v wanted="$1" '
-    /^```/ { if (inside) { if (index(text, wanted)) { printf "%s", text; exit } text = "" } inside = !inside; next }
-    inside { text = text $0 "\n" }' "$clone/README.md"
+    /^ *```/ { if (inside) { if (index(text, wanted)) { printf "%s", text; exit } text = "" } inside = !inside; next }
+    inside { sub(/^ +/, ""); text = text $0 "\n" }' "$clone/README.md"
 }
 
 # Runs a command in the background, apart from this script's signals. $1: its log
@@ -61,7 +61,7 @@ interrupt() {
   unset 'started[-1]'
 }
 
-for tool in git npm openssl swaks curl; do
+for tool in git npm openssl curl; do
   command -v "$tool" > /dev/null || fail "$tool is needed"
 done
 git clone -q "$root" "$clone"
@@ -70,10 +70,12 @@ cd "$clone"
 export AZURE_TOKEN_CREDENTIALS=EnvironmentCredential
 
 # --- Try it ---
+begun=$SECONDS
 start sandbox "$(block 'npm run sandbox')"
 wait_for sandbox "Ctrl-C ends the sandbox"
 subject=$(curl -sS http://127.0.0.1:8026/api/messages | grep -o '"subject":"[^"]*"' | head -n 1)
 [ -n "$subject" ] || fail "the sandbox's own message is not in its inbox"
+tried=$((SECONDS - begun))
 interrupt
 curl -s -o /dev/null http://127.0.0.1:8026/healthz && fail "the sandbox outlived Ctrl-C"
 $(block 'npm test') -- tests/docs > "$work/test.log" 2>&1 || fail "npm test"
@@ -86,6 +88,7 @@ wait_for cloud "Ctrl-C ends the sandbox"
 cloud=$(grep -o 'http://127\.0\.0\.1:[0-9]*' "$work/cloud.log" | head -n 1)
 export AZURE_AUTHORITY_HOST=$cloud/entra GRAPH_ENDPOINT=$cloud/graph
 
+used=$SECONDS
 bash -c "$(block 'openssl req')" > "$work/certificate.log" 2>&1 || fail "the certificate"
 start relay "$(block 'npm run build && LOG_LEVEL=INFO dist')"
 wait_for relay "Relay started"
@@ -93,11 +96,10 @@ wait_for relay "Relay started"
 filled() {
   block "$1" | sed "s/TENANT_ID/$tenant/; s/CLIENT_ID/$app/; s/CLIENT_SECRET/any-secret/"
 }
-bash -c "$(filled 'swaks --server')" > "$work/swaks.log" 2>&1 || fail "swaks"
-grep -q '250 2\.0\.0 OK id=' "$work/swaks.log" || fail "swaks got no 250 with an id"
 bash -c "$(filled 'curl --ssl-reqd')" > "$work/curl.log" 2>&1 || fail "curl"
 messages=$(curl -sS "$cloud/api/messages" | grep -o '"from":"scanner@example.com"' | wc -l)
-[ "$messages" = 2 ] || fail "$messages of 2 messages arrived"
+[ "$messages" = 1 ] || fail "$messages of 1 message arrived"
+first_message=$SECONDS
 
 dist/smtp-oauth-relay install-service --print > "$work/install.log" 2>&1 ||
   fail "install-service --print"
@@ -107,4 +109,5 @@ interrupt
 dist/smtp-oauth-relay check > "$work/check.log" 2>&1 || [ $? = 1 ] || fail "check"
 grep -q '^ok' "$work/check.log" || fail "check finds nothing right"
 
-echo "ok readme: in a fresh clone its commands do what it says, up to a message by swaks and one by curl"
+echo "ok readme: in a fresh clone its commands do what it says: $tried s to the sandbox's first message," \
+  "$((first_message - used)) s from the certificate to a message of one's own"

@@ -181,6 +181,7 @@ const NO_SETTINGS = new Set([
   "KEY_ID",
   "PRINCIPAL_ID",
   "NAME_FILE",
+  "REPO_OWNER",
   // Misspellings that the relay warns about.
   "USERNAME_DELIMTER",
   "TLS_SOURC",
@@ -243,6 +244,8 @@ const NO_SETTINGS = new Set([
   "PROXY_502",
   "PROXY_ECONNREFUSED",
   "PROXY_ENOTFOUND",
+  // A page of Postfix.
+  "SASL_README",
   // Of other programs' configuration, in recipes.md.
   "REMOTE_SMTP_SMARTHOST_HOSTS_REQUIRE_TLS",
   "REMOTE_SMTP_SMARTHOST_TLS_VERIFY_HOSTS",

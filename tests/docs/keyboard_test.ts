@@ -161,7 +161,7 @@ describe("sentences", () => {
 
   it("give the largest message of our own in MiB, as it is; 35 MB is Exchange's", () => {
     nowhere(/35 MB by default, 10 MB|35 MB by default\. Over|up to 35 MB,/);
-    says("README.md", "up to 35 MiB, 150 MiB if you like");
+    says("docs/features.md", "up to 35 MiB, 150 MiB if you like");
     assert.equal(SETTINGS.MAX_MESSAGE_SIZE.standard, String(35 * 1024 ** 2));
   });
 

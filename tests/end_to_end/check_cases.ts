@@ -623,6 +623,15 @@ const TABLE: readonly Case[] = [
     ],
   },
   {
+    name: "an entry with a mistake in the table, beside a file, which lookup would change",
+    settings: (world) => ({ ...inTable("mistakes")(world), ...inFile("devices")(world) }),
+    args: login("typo@lookup"),
+    codes: ["table.row", "login.entry-malformed"],
+    says: [
+      /warn table: entry "typo": client_id must be a UUID\. Fix: correct it with: LOOKUP_FILE= smtp-oauth-relay lookup set typo client_id=VALUE \[/,
+    ],
+  },
+  {
     name: "an id alone that is not in the file",
     settings: inFile("devices"),
     args: login("scaner"),

@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { packageVersion } from "../../scripts/package/versions.ts";
+import { packageVersion, versionInName } from "../../scripts/package/versions.ts";
+import { UNCHANGED } from "../../scripts/release/sums.mjs";
 
 describe("a package's version", () => {
   // The tilde sorts before everything, even the end: deb-version(7), rpm-version(7).
@@ -23,4 +24,24 @@ describe("a package's version", () => {
       assert.throws(() => packageVersion(wrong), /is no semantic version/);
     });
   }
+});
+
+describe("a package's version in the name of its file", () => {
+  for (
+    const [version, expected] of [
+      ["1.2.3", "1.2.3-1"],
+      ["1.0.0-rc.1", "1.0.0-rc.1-1"],
+      ["1.0.0-rc.1+7", "1.0.0-rc.1+7-1"],
+    ] as const
+  ) {
+    it(`is ${expected} of ${version}, which a release leaves as it is`, () => {
+      const name = versionInName(packageVersion(version));
+      assert.equal(name, expected);
+      assert.match(`smtp-oauth-relay_${name}_amd64.deb`, UNCHANGED);
+    });
+  }
+
+  it("is not the version itself, whose tilde a release would replace", () => {
+    assert.doesNotMatch(`smtp-oauth-relay_${packageVersion("1.0.0-rc.1")}-1_amd64.deb`, UNCHANGED);
+  });
 });

@@ -16,6 +16,14 @@ import { fileURLToPath } from "node:url";
 import { changelogProblems, changesOf, released } from "../../scripts/release/changelog.mjs";
 import { notesOf } from "../../scripts/release/notes.mjs";
 import { unknownMentions, withVersion } from "../../scripts/release/places.mjs";
+import {
+  after as afterEvent,
+  FIRST_RELEASE,
+  isKnown,
+  parseRepository,
+  repositoryOf,
+  withRepository,
+} from "../../scripts/release/repository.mjs";
 import { tagsOf } from "../../scripts/release/tags.mjs";
 import { compareVersions, parseVersion } from "../../scripts/release/version.mjs";
 
@@ -173,17 +181,70 @@ describe("places of the version", () => {
   });
 });
 
+describe("the repository", () => {
+  const text = (repository: string) =>
+    [
+      `https://github.com/${repository}/releases/download/v1.2.3/SHA256SUMS`,
+      `podman pull ghcr.io/${repository.toLowerCase()}:1.2.3`,
+      `"url": "git+https://github.com/${repository}.git"`,
+      `https%3A%2F%2Fraw.githubusercontent.com%2F${repository.replace("/", "%2F")}%2Fmain`,
+      `gh attestation verify FILE --repo ${repository}`,
+      `Somebody <${repository.split("/")[0]}@users.noreply.github.com>`,
+    ].join("\n");
+
+  it("is another one in every address, and in small letters in an image's", () => {
+    assert.equal(
+      withRepository(text("Owner/relay"), "Owner/relay", "Some-One/Relay2"),
+      text("Some-One/Relay2"),
+    );
+    assert.equal(withRepository(text("REPO_OWNER/a.b"), "REPO_OWNER/a.b", "A/b"), text("A/b"));
+    assert.equal(withRepository("ghcr.io/REPO_OWNER/a", "REPO_OWNER/a", "A/b"), "ghcr.io/a/b");
+  });
+
+  it("is not another one with the same name, or with a longer one", () => {
+    const others = "github.com/Else/relay Owner/relay-two my-Owner/relay Owner@example.com";
+    assert.equal(withRepository(others, "Owner/relay", "A/b"), others);
+  });
+
+  it("has an owner that cannot be named, until it is known", () => {
+    const file = (url: string) => JSON.stringify({ repository: { url } });
+    const unknown = repositoryOf(file("git+https://github.com/REPO_OWNER/relay.git"));
+    assert.equal(isKnown(unknown), false);
+    assert.throws(() => parseRepository(unknown), /is not a repository/);
+    assert.equal(isKnown(parseRepository("some-one/smtp-oauth-relay")), true);
+    assert.throws(() => repositoryOf(file("https://git.example/a/b")), /repository\.url is not/);
+    assert.throws(() => repositoryOf("{}"), /repository\.url is not/);
+    for (const wrong of ["", "a", "a/b/c", "-a/b", "a--b/c", "a/b c"]) {
+      assert.throws(() => parseRepository(wrong), /is not a repository/, wrong);
+    }
+  });
+});
+
+describe("what is only true before the first release", () => {
+  it("goes with it", () => {
+    const notice = "<!-- before the first release -->\n\nNot yet.\n\n<!-- end -->\n\n";
+    const other = "<!-- before the second -->\n\nStays.\n\n<!-- end -->\n";
+    assert.equal(
+      afterEvent(FIRST_RELEASE, `Above.\n\n${notice}Below.\n${notice}${other}`),
+      `Above.\n\nBelow.\n${other}`,
+    );
+    assert.equal(afterEvent(FIRST_RELEASE, "Nothing.\n"), "Nothing.\n");
+  });
+});
+
 describe("npm run release", () => {
   let clone: string;
 
   beforeEach(() => {
     clone = newFolder();
-    for (const path of ["scripts", "deploy", "docs", "README.md", "package.json"]) {
+    for (const path of ["scripts", "deploy", "docs", "README.md", "SECURITY.md", "package.json"]) {
       cpSync(join(ROOT, path), join(clone, path), { recursive: true });
     }
     cpSync(join(ROOT, "package-lock.json"), join(clone, "package-lock.json"));
     const { version } = JSON.parse(read("package.json"));
     write("CHANGELOG.md", CHANGELOG.replace("0.9.0", "0.0.9"));
+    const { status, stderr } = inClone("release.mjs", "--repository", "Some-One/relay");
+    assert.equal(status, 0, stderr);
     // Whatever the version is by now.
     if (version !== "0.1.0") assert.equal(inClone("release.mjs", version).status, 1);
     git("init", "--quiet", "--initial-branch=main");
@@ -203,7 +264,11 @@ describe("npm run release", () => {
     git(...author, "-c", "commit.gpgsign=false", "commit", "--quiet", "--all", "--message=test");
   }
   function inClone(script: string, ...args: string[]) {
-    return spawnSync("node", [join(clone, "scripts", script), ...args], { encoding: "utf8" });
+    return spawnSync("node", [join(clone, "scripts", script), ...args], {
+      encoding: "utf8",
+      // A pipeline's own is another one.
+      env: { ...process.env, GITHUB_REPOSITORY: "some-one/relay" },
+    });
   }
   const current = () => JSON.parse(read("package.json")).version as string;
   function refused(problem: RegExp, ...args: string[]): void {
@@ -258,7 +323,12 @@ describe("npm run release", () => {
   it("releases the version of package.json, if it was not released yet", () => {
     const version = current();
     assert.equal(inClone("release.mjs", version).status, 0);
-    assert.deepEqual(git("diff", "--name-only").trim(), "CHANGELOG.md");
+    // Pages that say until then that there is no release yet change, too.
+    const changed = git("diff", "--name-only").trim().split("\n");
+    const others = changed.filter((path) =>
+      !git("show", `HEAD:${path}`).includes(`<!-- before ${FIRST_RELEASE} -->`)
+    );
+    assert.deepEqual(others, ["CHANGELOG.md"]);
     commit();
     refused(/has a section of .* already/, version);
   });
@@ -279,8 +349,47 @@ describe("npm run release", () => {
     assert.equal(git("status", "--porcelain"), "");
   });
 
-  it("wants one version, or a check", () => {
-    for (const args of [[], ["1.0.0", "2.0.0"], ["--check", "1.0.0"], ["1.0.0", "--tag", "v1"]]) {
+  it("publishes where package.json says, and refuses where it says nothing", () => {
+    for (const path of ["package.json", "README.md", "SECURITY.md"]) {
+      assert.match(read(path), /github\.com\/Some-One\/relay\b/, path);
+      assert.doesNotMatch(read(path), /REPO_OWNER/, path);
+    }
+    assert.match(read("README.md"), /ghcr\.io\/some-one\/relay\b/);
+    const tag = `v${current()}`;
+    write("CHANGELOG.md", released(CHANGELOG.replace("0.9.0", "0.0.9"), current(), "2026-11-30"));
+    const again = inClone("release.mjs", "--repository", "else/relay");
+    assert.match(again.stdout, /^package\.json\n/);
+    refused(/published at else\/relay, not some-one\/relay/, "--check", "--tag", tag);
+    appendFileSync(join(clone, "README.md"), "\nghcr.io/repo_owner/relay\n");
+    refused(/README\.md:\d+ does not have the repository else\/relay/, "--check");
+    refused(/"else" is not a repository/, "--repository", "else");
+    write("package.json", read("package.json").replaceAll("else/relay", "REPO_OWNER/relay"));
+    refused(/package\.json does not say where/, "--check", "--tag", tag);
+    assert.equal(inClone("release.mjs", "--check").status, 0);
+    commit();
+    refused(/package\.json does not say where/, "77.8.9");
+  });
+
+  it("says that there is no release yet until there is one, which is no pre-release", () => {
+    const notice = /<!-- before the first release -->/;
+    write("README.md", "<!-- before the first release -->\n\nNot yet.\n\n<!-- end -->\n\nMore.\n");
+    commit();
+    assert.equal(inClone("release.mjs", "77.8.9-rc.1").status, 0);
+    assert.match(read("README.md"), notice);
+    commit();
+    write("CHANGELOG.md", CHANGELOG);
+    commit();
+    assert.equal(inClone("release.mjs", "77.8.9").status, 0);
+    assert.equal(read("README.md"), "More.\n");
+  });
+
+  it("wants one version, a check, or a repository", () => {
+    for (
+      const args of [
+        ...[[], ["1.0.0", "2.0.0"], ["--check", "1.0.0"], ["1.0.0", "--tag", "v1"]],
+        ...[["1.0.0", "--repository", "a/b"], ["--check", "--repository", "a/b"]],
+      ]
+    ) {
       const { status, stderr } = inClone("release.mjs", ...args);
       assert.match(stderr, /usage: npm run release -- VERSION/, args.join(" "));
       assert.equal(status, 2);

@@ -111,7 +111,8 @@ END
   serve names "names are served" "$bun" "$here/clients/names.mjs"
 
   # As the README has it.
-  (cd "$work" && bash -ec "$(awk '/^```/ { inside = !inside; next } inside' "$root/README.md" |
+  (cd "$work" && bash -ec "$(awk '/^ *```/ { inside = !inside; next } inside { sub(/^ +/, ""); print }' \
+    "$root/README.md" |
     sed -n '/^mkdir -p certs/,/-addext/p')") 2> "$work/openssl.log"
   cp "$work/certs/cert.pem" "$debian/etc/ssl/relay-cert.pem"
   fingerprint=$(block dma 'openssl x509' | sed "s#/etc/ssl#$debian/etc/ssl#" | bash)
