@@ -11,6 +11,7 @@ import { after, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { parse, parseAllDocuments, stringify } from "yaml";
 import { helm } from "../../scripts/helm.mjs";
+import { repositoryOf } from "../../scripts/release/repository.mjs";
 import { loadSettings } from "../../src/settings/load.ts";
 import { SETTINGS, type Settings } from "../../src/settings/schema.ts";
 
@@ -152,7 +153,9 @@ describe("the chart as it comes", () => {
     assert.deepEqual(Object.keys(annotations), ["checksum/settings"]);
     delete deployment.spec.template.metadata.annotations;
     const [container] = deployment.spec.template.spec.containers;
-    assert.match(container.image, /^ghcr\.io\/[a-z0-9_-]+\/smtp-oauth-relay:\d+\.\d+\.\d+/);
+    const metadata = readFileSync(join(ROOT, "package.json"), "utf8");
+    const image = `ghcr.io/${repositoryOf(metadata).toLowerCase()}`;
+    assert.equal(container.image, `${image}:${JSON.parse(metadata).version}`);
     assert.equal(container.imagePullPolicy, "IfNotPresent");
     delete container.imagePullPolicy;
     container.image = "smtp-oauth-relay";
@@ -349,7 +352,7 @@ describe("the chart with other values", () => {
       lookup: { entries: { scanner: entry } },
     });
     const { containers } = podOf(objects);
-    assert.ok(containers[0].image.endsWith(`/smtp-oauth-relay@${digest}`));
+    assert.ok(containers[0].image.endsWith(`@${digest}`));
     const file = objects.get("Secret-lookup").data["lookup.json"];
     assert.deepEqual(JSON.parse(atob(file)), { scanner: entry });
   });

@@ -280,8 +280,6 @@ const NO_SETTINGS = new Set([
   "TLS1_2",
   "CERT_HAS_EXPIRED",
   "PROXY_403",
-  // Where the project is published, until that is known (package.json).
-  "REPO_OWNER",
   // Of the tests' properties (tests/support/property.ts).
   "PROPERTY_SEED",
   "PROPERTY_RUNS",
