@@ -3,7 +3,7 @@
 //
 // A line's end is a line's end in a release's page, so paragraphs become one line. In the pipeline
 // (GITHUB_REPOSITORY is set), links to files lead to the files as they were at the tag, and what was
-// released can be verified by commands at the end.
+// released can be installed and verified by what is at the end.
 
 import { readFileSync } from "node:fs";
 import process from "node:process";
@@ -32,7 +32,28 @@ export function notesOf(changelog, tag, place) {
     (_, target) => `](${files}${target})`,
   );
   const workflow = `${server}/${repository}/.github/workflows/release.yml@refs/tags/${tag}`;
+  const download = `${server}/${repository}/releases/download/${tag}`;
   return `${linked}
+
+## Install
+
+| | |
+| --- | --- |
+| Linux, macOS, Windows | [the executable](${files}docs/installation.md#download-the-executable) for your system, below |
+| Debian, Ubuntu, Red Hat, Fedora, SUSE | [a package](${files}docs/packages.md), below |
+| Docker, Podman | \`${image}:${version}\` |
+| Kubernetes | [Helm](${files}deploy/helm/smtp-oauth-relay/README.md): \`helm install smtp-relay ${download}/smtp-oauth-relay-${version}.tgz\`, or [kustomize](${files}deploy/kubernetes/README.md) |
+| Azure | [a button for Container Apps](${files}deploy/azure/README.md) |
+| Homebrew, winget | [the formula](${files}deploy/homebrew/README.md) and [the manifests](${files}deploy/winget/README.md), below |
+
+For many machines, lay the packages out as [a repository](${files}docs/packages.md#a-repository) that apt, dnf and zypper find upgrades in. In the source of ${tag}, with a key of gpg:
+
+\`\`\`sh
+gh release download ${tag} --repo ${repository} --dir packages --pattern "*.deb" --pattern "*.rpm"
+sh scripts/package/repository.sh packages repository KEY
+\`\`\`
+
+It makes \`repository/deb/\` (packages, \`Packages.gz\`, signed \`InRelease\`), \`repository/rpm/\` (packages, \`repodata/\` with its signature) and the public key \`repository/key.asc\`, for any web server.
 
 ## Verify what you downloaded
 

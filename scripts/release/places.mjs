@@ -14,14 +14,19 @@ const before = (form) => new RegExp(`(?<=${form})${VERSION}(?![0-9A-Za-z]|\\.\\d
 const FORMS = [
   // An image's tag, a downloaded file, a package, or the line of `version`.
   before("\\bsmtp-oauth-relay(?:@sha256)?[:@_ -]v?"),
-  // A download of a release.
-  before("/releases/download/v"),
+  // A release, or a download of it.
+  before("/releases/(?:download|tag)/v"),
+  // A file of the tag, in the parameter of an address.
+  before("raw\\.githubusercontent\\.com%2F[^%\\s]+%2F[^%\\s]+%2Fv"),
+  // An image, wherever the project is published.
+  before("ghcr\\.io/[\\w.-]+/[\\w.-]+:"),
   // kustomize; Helm's chart, and the application's in it.
   before("^\\s*newTag: [\"']?"),
   before("^(?:version|appVersion): [\"']?"),
   // Homebrew's formula; winget's manifests.
   before('^\\s*version "'),
   before("^\\s*(?:- )?PackageVersion: [\"']?"),
+  before("manifests/s/SmtpOauthRelay/SmtpOauthRelay/"),
 ];
 
 /** Folders and files with documents and what is deployed. */

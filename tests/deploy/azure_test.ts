@@ -1,6 +1,7 @@
 /**
- * deploy/azure, held against the program. There is no compiler for Bicep here: what can be looked
- * at in its text is examined, and the file says itself that it was not compiled.
+ * deploy/azure, held against the program and itself: neither a compiler for Bicep nor a subscription is here.
+ * Both templates are evaluated, and what they would deploy is examined. published_schemas.ts, which needs
+ * clones of others' repositories, holds it against Azure's own schemas.
  */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -8,81 +9,420 @@ import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { loadSettings } from "../../src/settings/load.ts";
 import { SETTINGS } from "../../src/settings/schema.ts";
+import { repositoryOf } from "../../scripts/release/repository.mjs";
+import { armDeployment, idOf } from "./azure/arm.ts";
+import { CASES, hostname, QUEUE_KEY, SUBNET } from "./azure/cases.ts";
+import { bicepDeployment, readBicep } from "./azure/bicep.ts";
+import type { Value } from "./azure/functions.ts";
 
-const FILE = fileURLToPath(new URL("../../deploy/azure/container-app.bicep", import.meta.url));
-const text = readFileSync(FILE, "utf8");
-const code = text.replace(/^\s*\/\/.*$/gm, "");
+const FOLDER = fileURLToPath(new URL("../../deploy/azure/", import.meta.url));
+const read = (name: string) => readFileSync(FOLDER + name, "utf8");
+const text = read("container-app.bicep");
+const bicep = readBicep(text);
+const template = JSON.parse(read("container-app.json"));
+const form = JSON.parse(read("createUiDefinition.json"));
 
-/** What stands for the values that only a deployment has. */
-const DEPLOYED: Readonly<Record<string, string>> = {
-  hostname: "smtp.example.com",
-  certificateName: "smtp-relay",
-  "vault.properties.vaultUri": "https://example.vault.azure.net/",
-  "identity.properties.clientId": "00000000-0000-0000-0000-000000000000",
-  "storage.properties.primaryEndpoints.table": "https://example.table.core.windows.net/",
-};
-const variables = new Map(
-  [...code.matchAll(/^var (\w+) = '?([^'\n]+)'?$/gm)].map(([, name, value]) => [name!, value!]),
-);
-
-function valueOf(expression: string): string {
-  const resolve = (name: string) => DEPLOYED[name] ?? variables.get(name) ?? `?${name}`;
-  const literal = /^'(.*)'$/.exec(expression)?.[1];
-  if (literal === undefined) return resolve(expression);
-  return literal.replace(/\$\{([\w.]+)\}/g, (_, name) => resolve(name));
-}
-
-const environment = Object.fromEntries(
-  [...code.matchAll(/\{ name: '([A-Z_]+)', (?:value: (.+)|secretRef: '[\w-]+') \}/g)]
-    .map(([, name, value]) => [name!, value === undefined ? "a secret" : valueOf(value)]),
-);
 /** Read by the Azure SDK, not by us. */
 const OF_THE_SDK = new Set(["AZURE_CLIENT_ID", "AZURE_TOKEN_CREDENTIALS"]);
 
-describe("container-app.bicep", () => {
-  it("says that it was not compiled", () => assert.match(text, /NOT COMPILED AND NOT RUN/));
+const byName = (resources: readonly Value[]) =>
+  resources.toSorted((a, b) => idOf(a) < idOf(b) ? -1 : 1);
 
-  it("has its brackets in pairs, and no name that it does not declare", () => {
-    const bare = code.replace(/'[^']*'/g, "");
-    for (const [open, close] of ["{}", "[]", "()"]) {
-      assert.equal(bare.split(open!).length, bare.split(close!).length, `${open}${close}`);
-    }
-    const declared = [...code.matchAll(/^ *(?:param|var|resource|output) (\w+) /gm)].map(([, n]) =>
-      n!
+function appOf(resources: readonly Value[]): Value {
+  return resources.find(({ type }) => type === "Microsoft.App/containerApps").properties;
+}
+
+/** A container's environment, with the values of the app's secrets. */
+function environmentOf({ configuration, template }: Value): Record<string, string> {
+  const secrets = new Map(configuration.secrets.map(({ name, value }: Value) => [name, value]));
+  return Object.fromEntries(
+    template.containers[0].env.map(({ name, value, secretRef }: Value) => {
+      const found = secretRef === undefined ? value : secrets.get(secretRef);
+      assert.equal(typeof found, "string", name);
+      return [name, found];
+    }),
+  );
+}
+
+/** Words of each interface that the templates use (https://learn.microsoft.com/azure/templates). */
+const KNOWN: Record<string, string> = {
+  "Microsoft.ManagedIdentity/userAssignedIdentities@2023-01-31": "",
+  "Microsoft.KeyVault/vaults@2023-07-01":
+    "properties tenantId sku family name enableRbacAuthorization",
+  "Microsoft.KeyVault/vaults/secrets@2023-07-01": "properties contentType value",
+  "Microsoft.Authorization/roleAssignments@2022-04-01":
+    "scope properties principalId principalType roleDefinitionId",
+  "Microsoft.Storage/storageAccounts@2023-05-01":
+    "kind sku name properties allowSharedKeyAccess allowBlobPublicAccess minimumTlsVersion supportsHttpsTrafficOnly",
+  "Microsoft.Storage/storageAccounts/tableServices@2023-05-01": "",
+  "Microsoft.Storage/storageAccounts/tableServices/tables@2023-05-01": "",
+  "Microsoft.Network/virtualNetworks@2024-10-01":
+    "properties addressSpace addressPrefixes subnets name addressPrefix delegations serviceName",
+  "Microsoft.App/managedEnvironments@2024-03-01":
+    "properties vnetConfiguration infrastructureSubnetId internal workloadProfiles name workloadProfileType",
+  "Microsoft.App/containerApps@2024-03-01":
+    "identity type userAssignedIdentities properties environmentId workloadProfileName configuration " +
+    "activeRevisionsMode registries server identity secrets name value ingress external transport " +
+    "targetPort exposedPort additionalPortMappings ipSecurityRestrictions action ipAddressRange template " +
+    "terminationGracePeriodSeconds containers image resources cpu memory env secretRef probes httpGet " +
+    "path port periodSeconds failureThreshold timeoutSeconds scale minReplicas maxReplicas",
+};
+
+/** All keys of an object and of what is in it, but those that are ids. */
+function wordsIn(value: Value): string[] {
+  if (value === null || typeof value !== "object") return [];
+  if (Array.isArray(value)) return value.flatMap(wordsIn);
+  return Object.entries(value).flatMap(([key, inner]) => [key, ...wordsIn(inner)])
+    .filter((word) => !word.startsWith("/subscriptions/"));
+}
+
+for (const [name, parameters] of Object.entries(CASES)) {
+  const { resources, outputs, after, names } = armDeployment(template, parameters);
+
+  describe(`the template for Container Apps ${name}`, () => {
+    it("deploys the same as the Bicep file", () => {
+      const other = bicepDeployment(bicep, parameters);
+      assert.deepEqual(byName(resources), byName(other.resources));
+      assert.deepEqual(outputs, other.outputs);
+    });
+
+    it("deploys interfaces that are known, by words that they have", () => {
+      for (const resource of resources) {
+        const api = `${resource.type}@${resource.apiVersion}`;
+        assert.ok(api in KNOWN, api);
+        const words = new Set(["type", "apiVersion", "name", "location"]);
+        for (const word of KNOWN[api]!.split(" ")) words.add(word);
+        for (const word of wordsIn(resource)) assert.ok(words.has(word), `${api}: ${word}`);
+      }
+    });
+
+    it("keeps to Azure's limits of names and numbers", () => {
+      const names = Object.fromEntries(
+        resources.map(({ type, name }) => [type.split("/").slice(1).join("/"), name]),
+      );
+      // https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules
+      assert.match(names["storageAccounts"], /^[a-z0-9]{3,24}$/);
+      assert.match(names["vaults"] ?? "vault", /^[A-Za-z](?!.*--)[A-Za-z0-9-]{1,22}[A-Za-z0-9]$/);
+      assert.match(names["containerApps"], /^[a-z][a-z0-9-]{0,30}[a-z0-9]$/);
+      assert.match(names["storageAccounts/tableServices/tables"], /\/[A-Za-z][A-Za-z0-9]{2,62}$/);
+      // https://learn.microsoft.com/rest/api/containerapps/container-apps/create-or-update
+      const { configuration, template } = appOf(resources);
+      for (
+        const { periodSeconds, failureThreshold, timeoutSeconds = 1 } of template.containers[0]
+          .probes
+      ) {
+        assert.ok(periodSeconds <= 240 && failureThreshold <= 10 && timeoutSeconds <= 240);
+      }
+      assert.ok(template.terminationGracePeriodSeconds <= 600);
+      for (const { name } of configuration.secrets) assert.match(name, /^[a-z0-9][a-z0-9.-]*$/);
+      // TCP leaves these to others: https://learn.microsoft.com/azure/container-apps/ingress-overview
+      const { exposedPort, additionalPortMappings } = configuration.ingress;
+      const ports = [exposedPort, ...additionalPortMappings.map((one: Value) => one.exposedPort)];
+      assert.ok(!ports.includes(80) && !ports.includes(443) && ports.length <= 6);
+    });
+
+    it("makes each resource after those that it names", () => {
+      const made = [...names.keys()];
+      for (const [id, named] of names) {
+        const reached = new Set(predecessors(id, after));
+        // Or a part of it, such as the subnet of a network.
+        const needed = made.filter((one) =>
+          one !== id && [...named].some((part) => `${part}/`.startsWith(`${one}/`))
+        );
+        for (const one of needed) assert.ok(reached.has(one), `${id} does not wait for ${one}`);
+        for (const one of after.get(id)!) assert.ok(made.includes(one), `${id} waits for ${one}`);
+      }
+    });
+
+    it("has settings that the relay takes", () => {
+      const app = appOf(resources);
+      const environment = environmentOf(app);
+      for (const name of Object.keys(environment)) {
+        assert.ok(name in SETTINGS || OF_THE_SDK.has(name), `${name} is no setting`);
+      }
+      const loaded = loadSettings(environment);
+      assert.ok(loaded.type === "settings", JSON.stringify(loaded));
+      assert.deepEqual(loaded.warnings, []);
+      const { settings } = loaded;
+      assert.equal(settings.MAX_CONNECTIONS_PER_IP, settings.MAX_CONNECTIONS);
+      assert.equal(settings.DELIVERY_MODE, parameters["queue"] ? "queue" : "direct");
+      const { scale, terminationGracePeriodSeconds: grace } = app.template;
+      assert.ok(grace * 1000 > settings.SHUTDOWN_TIMEOUT + 3_000, `${grace} s`);
+      assert.equal(scale.maxReplicas * settings.GRAPH_CONCURRENCY, 4);
+      // Probes and clients come to the ports that the relay listens on.
+      const http = settings.HTTP_LISTEN;
+      assert.ok(http !== "off");
+      const probes = app.template.containers[0].probes.map(({ httpGet }: Value) => httpGet);
+      assert.deepEqual(
+        probes,
+        ["/healthz", "/readyz", "/healthz"].map((path) => ({ path, port: http.port })),
+      );
+      const { ingress } = app.configuration;
+      const [smtp, smtps] = [settings.SMTP_LISTEN, settings.SMTPS_LISTEN!].map(([one]) =>
+        one!.port
+      );
+      const ports = [ingress, ...ingress.additionalPortMappings]
+        .map(({ exposedPort, targetPort, external }) => [exposedPort, targetPort, external]);
+      assert.deepEqual(ports, [[587, smtp, true], [25, smtp, true], [465, smtps, true]]);
+      assert.equal(ingress.transport, "tcp");
+    });
+
+    it("gives the identity these rights, and no others", () => {
+      const rights = resources.filter(({ type }) => type.endsWith("/roleAssignments"))
+        .map(({ scope, properties }) => [
+          scope.replace(/^.*\/providers\//, "").replace(/(relay)-?[0-9a-f]{13}/, "$1"),
+          ROLES[properties.roleDefinitionId.split("/").at(-1)],
+        ]);
+      const vault = parameters["vaultName"] ?? "relay";
+      const account = "Microsoft.Storage/storageAccounts/relay";
+      assert.deepEqual(rights.sort(), [
+        ...(parameters["registryName"] === undefined
+          ? []
+          : [["Microsoft.ContainerRegistry/registries/registry", "AcrPull"]]),
+        [`Microsoft.KeyVault/vaults/${vault}/secrets/smtp-relay`, "Key Vault Secrets User"],
+        ...(parameters["queue"]
+          ? [
+            [account, "Storage Blob Data Contributor"],
+            [account, "Storage Queue Data Contributor"],
+          ]
+          : []),
+        [`${account}/tableServices/default/tables/users`, "Storage Table Data Reader"],
+      ]);
+    });
+  });
+}
+
+/** https://learn.microsoft.com/azure/role-based-access-control/built-in-roles */
+const ROLES: Record<string, string> = {
+  "4633458b-17de-408a-b874-0445c86b69e6": "Key Vault Secrets User",
+  "76199698-9eea-4c19-bc75-cec21354c6b6": "Storage Table Data Reader",
+  "ba92f5b4-2d11-453d-a403-e96b0029c9fe": "Storage Blob Data Contributor",
+  "974c5e8b-45b9-4653-ba55-5f855dd0fb88": "Storage Queue Data Contributor",
+  "7f951dda-4ed3-4680-a7ca-43fe172d538d": "AcrPull",
+};
+
+function predecessors(id: string, after: ReadonlyMap<string, readonly string[]>): string[] {
+  return (after.get(id) ?? []).flatMap((one) => [one, ...predecessors(one, after)]);
+}
+
+describe("both templates for Container Apps", () => {
+  it("say that they were not run", () => assert.match(text, /NOT COMPILED AND NOT RUN/));
+
+  it("have the same parameters and descriptions, each of them used", () => {
+    const parameters = Object.fromEntries(
+      [...bicep.parameters].map(([name, { type, standard, decorators }]) => {
+        const { description, secure, ...limits } = decorators;
+        return [name, {
+          type: secure ? "securestring" : type,
+          ...(standard === undefined ? {} : { defaultValue: standard(new Map()) }),
+          ...limits,
+          metadata: { description },
+        }];
+      }),
     );
-    assert.equal(new Set(declared).size, declared.length);
-    for (const name of declared.filter((name) => !["relay", "address", "table"].includes(name))) {
-      assert.ok(code.split(new RegExp(`\\b${name}\\b`)).length > 2, `${name} is not used`);
+    const standard = armDeployment(template, { hostname, certificatePem: "-----BEGIN" });
+    const found = structuredClone(template.parameters);
+    for (const parameter of Object.values<Value>(found)) {
+      if (parameter.defaultValue === "[resourceGroup().location]") {
+        parameter.defaultValue = standard.resources[0].location;
+      } else if (parameter.defaultValue === "[newGuid()]") {
+        parameter.defaultValue = environmentOf(appOf(standard.resources))["HTTP_PASSWORD"];
+      }
     }
-    assert.ok(!Object.values(environment).some((value) => value.includes("?")), "undeclared");
+    assert.deepEqual(found, parameters);
+    const all = Object.values(CASES).map((given) => armDeployment(template, given));
+    const used = (of: "usedParameters" | "usedVariables") =>
+      [...new Set(all.flatMap((one) => [...one[of]]))].sort();
+    assert.deepEqual(used("usedParameters"), Object.keys(parameters).sort());
+    assert.deepEqual(used("usedVariables"), Object.keys(template.variables).sort());
+    for (const name of [...bicep.parameters.keys(), ...bicep.variables.keys()]) {
+      assert.ok(bicep.used.has(name), `${name} is not used`);
+    }
+    const descriptions = Object.entries<Value>(template.outputs)
+      .map(([name, { metadata }]) => [name, metadata.description]);
+    assert.deepEqual(
+      descriptions,
+      [...bicep.outputs].map(([name, { description }]) => [name, description]),
+    );
   });
 
-  it("has settings that the relay takes", () => {
-    assert.ok(Object.keys(environment).length > 10);
-    for (const name of Object.keys(environment)) {
-      assert.ok(name in SETTINGS || OF_THE_SDK.has(name), `${name} is no setting`);
+  it("hand out no secret", () => {
+    for (const [name, parameters] of Object.entries(CASES)) {
+      const secrets = Object.entries(parameters)
+        .filter(([key]) => template.parameters[key].type === "securestring").map(([, v]) => v);
+      const { outputs } = armDeployment(template, parameters);
+      for (const secret of secrets) assert.ok(!JSON.stringify(outputs).includes(secret), name);
     }
-    const loaded = loadSettings(environment);
-    assert.ok(loaded.type === "settings", JSON.stringify(loaded));
-    assert.deepEqual(loaded.warnings, []);
-    const { settings } = loaded;
-    assert.equal(settings.SMTP_LISTEN[0]!.port, Number(variables.get("smtpPort")));
-    assert.equal(settings.MAX_CONNECTIONS_PER_IP, settings.MAX_CONNECTIONS);
-    const grace = Number(/terminationGracePeriodSeconds: (\d+)/.exec(code)?.[1]) * 1000;
-    assert.ok(grace > settings.SHUTDOWN_TIMEOUT + 3_000, `${grace} ms`);
-    const replicas = Number(/maxReplicas: (\d+)/.exec(code)?.[1]);
-    assert.equal(replicas * settings.GRAPH_CONCURRENCY, 4);
   });
 
-  it("sends probes and clients to the ports that the relay listens on", () => {
-    const probes = [...code.matchAll(/httpGet: \{ path: '(\/\w+)', port: (\w+) \}/g)];
-    assert.deepEqual(probes.map(([, path]) => path), ["/healthz", "/readyz", "/healthz"]);
-    assert.ok(probes.every(([, , port]) => port === "httpPort"));
-    const targets = [...code.matchAll(/targetPort: (\w+)\s+exposedPort: (\d+)/g)];
-    assert.deepEqual(targets.map(([, target, exposed]) => `${exposed} ${target}`), [
-      "587 smtpPort",
-      "25 smtpPort",
-      "465 smtpsPort",
-    ]);
+  it("are found to be wrong where they are", () => {
+    const wrong = (change: (template: Value) => void) => {
+      const changed = structuredClone(template);
+      change(changed);
+      return () => armDeployment(changed, CASES["with a queue"]!);
+    };
+    assert.throws(
+      wrong(({ outputs }) => outputs.table.value = "[variables('tabelUrl')]"),
+      /tabelUrl/,
+    );
+    assert.throws(
+      wrong(({ outputs }) => outputs.table.value = "[format('{0}']"),
+      /lacks/,
+    );
+    assert.throws(wrong(({ outputs }) => outputs.table.value = "[fromat('{0}', 1)]"), /fromat/);
+    assert.throws(() => readBicep("param a string = 'x' + 'y'"), /not understood/);
+  });
+});
+
+/**
+ * What the portal's fields may have
+ * (https://learn.microsoft.com/azure/azure-resource-manager/managed-applications/create-uidefinition-elements).
+ */
+const FIELDS: Record<string, { keys: string; constraints?: string }> = {
+  "Microsoft.Common.TextBlock": { keys: "options visible" },
+  "Microsoft.Common.CheckBox": {
+    keys: "label toolTip constraints visible",
+    constraints: "required",
+  },
+  "Microsoft.Common.FileUpload": {
+    keys: "label toolTip constraints options visible",
+    constraints: "required accept",
+  },
+  "Microsoft.Common.OptionsGroup": {
+    keys: "label defaultValue toolTip constraints visible",
+    constraints: "allowedValues required",
+  },
+  "Microsoft.Common.PasswordBox": {
+    keys: "label toolTip constraints options visible",
+    constraints: "required regex validationMessage",
+  },
+  "Microsoft.Common.TextBox": {
+    keys: "label placeholder defaultValue toolTip constraints visible",
+    constraints: "required regex validationMessage",
+  },
+};
+
+describe("the form for the portal", () => {
+  const { basics, steps, outputs } = form.parameters;
+  const fields = new Map<string, Value>([
+    ...basics.map((field: Value) => [`basics('${field.name}')`, field]),
+    ...steps.flatMap(({ name, elements }: Value) =>
+      elements.map((field: Value) => [`steps('${name}').${field.name}`, field])
+    ),
+  ]);
+
+  it("has fields as the portal knows them", () => {
+    assert.deepEqual(
+      [form.handler, form.version, Object.keys(form.parameters).sort()],
+      ["Microsoft.Azure.CreateUIDef", "0.1.2-preview", ["basics", "config", "outputs", "steps"]],
+    );
+    assert.ok(form.$schema.includes(`/${form.version}/`));
+    assert.equal(
+      fields.size,
+      basics.length + steps.flatMap(({ elements }: Value) => elements).length,
+    );
+    for (const [name, { type, name: _, ...rest }] of fields) {
+      const { keys, constraints = "" } = FIELDS[type] ?? {};
+      assert.ok(keys !== undefined, `${name}: ${type}`);
+      const words = (text: string) => text.split(" ");
+      for (const key of Object.keys(rest)) {
+        assert.ok(words(keys).includes(key), `${name}: ${key}`);
+      }
+      for (const key of Object.keys(rest.constraints ?? {})) {
+        assert.ok(words(constraints).includes(key), `${name}: ${key}`);
+      }
+      if (rest.constraints?.regex !== undefined) {
+        assert.ok(rest.constraints.validationMessage, name);
+        new RegExp(rest.constraints.regex);
+      }
+    }
+  });
+
+  it("gives the template all parameters that it needs, and none that it does not have", () => {
+    for (const name of Object.keys(outputs)) assert.ok(name in template.parameters, name);
+    for (const [name, parameter] of Object.entries<Value>(template.parameters)) {
+      assert.ok(name in outputs || parameter.defaultValue !== undefined, name);
+    }
+    const secure = (name: string) => template.parameters[name].type === "securestring";
+    for (const [name, expression] of Object.entries<string>(outputs)) {
+      const types = referencesIn(expression).map((field) => fields.get(field)!.type);
+      const isHidden = types.some((type) => /\.(?:PasswordBox|FileUpload)$/.test(type));
+      assert.equal(isHidden, secure(name), name);
+    }
+  });
+
+  it("names only fields that it has, each of them used", () => {
+    const used = new Set<string>();
+    const texts = JSON.stringify(form.parameters).match(/"\[[^"]*\]"/g)!;
+    for (const text of texts) {
+      for (const field of referencesIn(text)) {
+        assert.ok(fields.has(field), field);
+        used.add(field);
+      }
+      assert.equal(text.split("(").length, text.split(")").length, text);
+      for (const [, name] of text.matchAll(/(\w+)\(/g)) {
+        assert.ok(["basics", "steps", "if", "equals", "split", "location"].includes(name!), text);
+      }
+    }
+    for (const [name, { type }] of fields) {
+      assert.ok(used.has(name) || type === "Microsoft.Common.TextBlock", `${name} is not used`);
+    }
+  });
+
+  it("offers what it asks for: defaults are allowed, choices are those that are compared", () => {
+    for (const [name, { type, defaultValue, constraints }] of fields) {
+      if (type === "Microsoft.Common.OptionsGroup") {
+        const labels = constraints.allowedValues.map(({ label }: Value) => label);
+        assert.ok(labels.includes(defaultValue), name);
+        const values = constraints.allowedValues.map(({ value }: Value) => value);
+        const compared = JSON.stringify(form).matchAll(
+          new RegExp(`equals\\(${name.replace(/[().]/g, "\\$&")}, '(\\w+)'\\)`, "g"),
+        );
+        for (const [, value] of compared) assert.ok(values.includes(value), `${name}: ${value}`);
+      } else if (defaultValue !== undefined) {
+        assert.match(defaultValue, new RegExp(constraints.regex), name);
+        assert.match(defaultValue, /./, name);
+      }
+    }
+    assert.match(QUEUE_KEY, new RegExp(fields.get("steps('queue').key").constraints.regex));
+    assert.match(SUBNET, new RegExp(fields.get("steps('network').subnetId").constraints.regex));
+    const { minLength, maxLength } = template.parameters.name;
+    const regex = new RegExp(fields.get("basics('name')").constraints.regex);
+    for (const [length, fits] of [[2, false], [minLength, true], [maxLength, true], [17, false]]) {
+      assert.equal(regex.test("a".repeat(length)), fits, String(length));
+    }
+  });
+
+  function referencesIn(expression: string): string[] {
+    return expression.match(/(?:basics\('\w+'\)|steps\('\w+'\)\.\w+)/g) ?? [];
+  }
+});
+
+describe("the button of deploy/azure", () => {
+  const page = read("README.md");
+
+  it("leads to template and form of this version", () => {
+    const metadata = read("../../package.json");
+    const { version } = JSON.parse(metadata);
+    const [, first, second] =
+      /\(https:\/\/portal\.azure\.com\/#create\/Microsoft\.Template\/uri\/([^/\s]+)\/createUIDefinitionUri\/([^/\s)]+)\)/
+        .exec(page) ?? [];
+    const [address, other] = [first, second].map((part) => decodeURIComponent(part ?? ""));
+    const begin = `https://raw.githubusercontent.com/${
+      repositoryOf(metadata)
+    }/v${version}/deploy/azure/`;
+    assert.equal(address, `${begin}container-app.json`);
+    assert.equal(other, `${begin}createUiDefinition.json`);
+    const image = `ghcr.io/${repositoryOf(metadata).toLowerCase()}:${version}`;
+    assert.equal(template.parameters.image.defaultValue, image);
+  });
+
+  it("has a page whose commands name parameters that there are", () => {
+    const commands = [...page.matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, command]) => command!);
+    const named = commands.flatMap((command) =>
+      [...command.matchAll(/[\s](\w+)=(?=\S)/g)].map(([, name]) => name!)
+    );
+    assert.ok(named.includes("hostname"));
+    for (const name of named) assert.ok(name in template.parameters, name);
   });
 });

@@ -345,5 +345,28 @@ is ActiveState inactive || fail "it is $(property ActiveState) after a stop"
 mail smtp://127.0.0.1:25
 is ActiveState active || fail "a connection does not start it"
 
+# Removed by the commands of the page, while clients go on connecting.
+# shellcheck disable=SC2016 # They are backticks.
+commands=$(sed -n '/^\*\*To remove the service/,/^```$/p' "$root/deploy/systemd/README.md" |
+  sed '1,/^```sh$/d; /^```$/d')
+echo "$commands" | grep_all daemon-reload || fail "the page does not say how to remove the service"
+inside touch /run/connecting
+(
+  # shellcheck disable=SC2016 # It is the other shell's variable.
+  inside bash -c 'while [ -e /run/connecting ]; do
+    (exec 3<> /dev/tcp/127.0.0.1/25) 2> /dev/null || sleep 0.01
+  done'
+) &
+clients=$!
+said=$(inside bash -euc "$commands" 2>&1) || fail "removal: $said"
+inside rm /run/connecting
+wait "$clients" || true
+is ActiveState inactive || fail "it runs after its removal: $(property ActiveState)"
+said=$(inside systemctl list-units --all --plain --no-legend 'smtp-oauth-relay*')
+[ -z "$said" ] || fail "units are left: $said"
+said=$(inside find /etc /usr/local -name '*smtp-oauth-relay*')
+[ -z "$said" ] || fail "files are left: $said"
+inside test -d /var/lib/smtp-oauth-relay || fail "the queue's directory was removed"
+
 version=$(inside systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
-echo "ok systemd_real: under systemd $version installed, started, renewed, watched, reloaded, stopped, activated"
+echo "ok systemd_real: under systemd $version installed, started, renewed, watched, reloaded, stopped, activated, removed"

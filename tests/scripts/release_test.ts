@@ -149,6 +149,31 @@ describe("release notes", () => {
     assert.ok(notes.includes("oci://images.example/owner/relay:1.0.0 --repo Owner/relay"));
     assert.ok(notes.includes("release.yml@refs/tags/v1.0.0"));
   });
+
+  it("say how to install it, with pages that are there, and how packages become a repository", () => {
+    const notes = notesOf(changelog, "v1.0.0", place);
+    assert.ok(notes.includes("| Docker, Podman | `images.example/owner/relay:1.0.0` |"));
+    const download = "https://git.example/Owner/relay/releases/download/v1.0.0";
+    assert.ok(notes.includes(`helm install smtp-relay ${download}/smtp-oauth-relay-1.0.0.tgz`));
+    const files = "https://git.example/Owner/relay/blob/v1.0.0/";
+    const own = notes.slice(notes.indexOf("## Install"));
+    const pages = [...own.matchAll(/\]\((\S+?)(?:#([\w-]+))?\)/g)];
+    assert.ok(pages.length >= 8);
+    for (const [, address, heading] of pages) {
+      assert.ok(address!.startsWith(files), address!);
+      const text = readFileSync(join(ROOT, address!.slice(files.length)), "utf8");
+      const headings = [...text.matchAll(/^#+ (.*)$/gm)].map(([, words]) =>
+        words!.toLowerCase().replaceAll(" ", "-")
+      );
+      if (heading !== undefined) assert.ok(headings.includes(heading), `${address}#${heading}`);
+    }
+    // What repository.sh says itself that it makes.
+    const script = readFileSync(join(ROOT, "scripts/package/repository.sh"), "utf8");
+    assert.ok(notes.includes("sh scripts/package/repository.sh packages repository KEY"));
+    for (const [, made] of script.matchAll(/^# {3}DIRECTORY(\/\S+)/gm)) {
+      assert.ok(notes.includes(`repository${made}`), made!);
+    }
+  });
 });
 
 describe("places of the version", () => {
@@ -164,6 +189,10 @@ describe("places of the version", () => {
         `smtp-oauth-relay-${version}-1.x86_64.rpm smtp-oauth-relay-${version}.msi`,
         `  version "${version}"`,
         `PackageVersion: ${version}`,
+        `ReleaseNotesUrl: https://git.example/owner/relay/releases/tag/v${version}`,
+        `https%3A%2F%2Fraw.githubusercontent.com%2Fowner%2Frelay%2Fv${version}%2Fdeploy%2Ffile.json`,
+        `ghcr.io/owner/relay:${version}`,
+        `manifests/s/SmtpOauthRelay/SmtpOauthRelay/${version}`,
       ].join("\n");
     assert.equal(withVersion(text("0.1.0"), "1.2.3-rc.1"), text("1.2.3-rc.1"));
     assert.equal(withVersion(text("1.2.3-rc.1"), "1.2.3"), text("1.2.3"));
