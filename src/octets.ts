@@ -15,7 +15,7 @@ export const CRLF = Buffer.from("\r\n");
 
 /**
  * The same memory as a Buffer. Sockets of both runtimes already return Buffers, and reading a small
- * one's `buffer` makes Bun move it to memory of its own: hence the test.
+ * one's `buffer` makes one runtime move it to memory of its own: hence the test.
  */
 export function asBuffer(octets: Uint8Array): Buffer {
   return Buffer.isBuffer(octets)

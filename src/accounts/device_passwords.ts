@@ -173,7 +173,7 @@ function matches({ salt, hash }: PasswordHash, password: Uint8Array): boolean {
 export function deriveScrypt(password: Uint8Array, salt: Uint8Array): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     scrypt(password, salt, HASH_LENGTH, SCRYPT_COST, (error, hash) => {
-      // Bun gives undefined where Node gives null.
+      // One runtime gives undefined where Node gives null.
       if (!error) resolve(hash);
       else reject(error);
     });

@@ -1,7 +1,7 @@
 // The parts of node-forge that are used: all of it, with TLS and SSH, would be in the executable. Each
 // file adds its part to one object.
 //
-// They are CommonJS, and imported from here so that no `import()` names them: Bun's bundler compiles
+// They are CommonJS, and imported from here so that no `import()` names them: the bundler compiles
 // such a one into a call that may fail (scripts/build/bundle.ts).
 
 import type forge from "node-forge";

@@ -47,7 +47,7 @@ export async function testHandshake(
     ]);
     return { protocol: facts.version, cipher: facts.cipher };
   } finally {
-    // On Deno, a client that fails before its first octet leaves its connection open.
+    // On one runtime, a client that fails before its first octet leaves its connection open.
     served?.destroy();
     listener.close();
   }

@@ -102,7 +102,7 @@ function judgeNames(leaf: X509Certificate, { hostname, unnamed }: ChainView): Fa
     const subject = nameLine(leaf.subject);
     return [["certificate.no-names", `has no subject alternative names (${subject})`]];
   }
-  // Not `checkHost`: Deno's knows no wildcards.
+  // Not `checkHost`: one runtime's knows no wildcards.
   const shown = { subject: {}, subjectaltname: subjectAltName } as unknown as PeerCertificate;
   if (checkServerIdentity(hostname, shown) === undefined) return [];
   const other = unnamed

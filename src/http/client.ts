@@ -1,8 +1,8 @@
 // HTTP/1.1 requests (RFC 9112) that are sent once and never again.
 //
 // No layer may repeat a POST that hands a message to Graph, and the relay must know whether any octet
-// of it may have been sent. The runtimes' own clients promise neither (Deno's resends a POST when a
-// kept-alive connection breaks, Bun's stops at 256 requests at once), so this is the small part of
+// of it may have been sent. The runtimes' own clients promise neither (one's resends a POST when a
+// kept-alive connection breaks, the other's stops at 256 requests at once), so this is the small part of
 // HTTP that the relay needs, the same on both: keep-alive, no redirects, no content coding, responses
 // read up to a limit.
 

@@ -84,7 +84,7 @@ export class ContentView<P extends Piece = Piece> {
   /**
    * Position of the first `needle` that is wholly between `start` and `end`, or -1. Nearby it
    * searches strings, which both runtimes do natively. Further away it searches octets: strings of
-   * a whole message would be garbage of its size, which Bun is slow to collect.
+   * a whole message would be garbage of its size, which one runtime is slow to collect.
    */
   indexOf(needle: string, start: number, end: number): number {
     const overlap = needle.length - 1;

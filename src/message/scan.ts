@@ -50,7 +50,7 @@ const REGULAR = 0;
 const HELD_CR = 1;
 const STRAY = 2;
 
-/** Octets from which reading four at a time pays off: Bun moves the memory of smaller pieces for it. */
+/** Octets from which reading four at a time pays off: one runtime moves the memory of smaller pieces for it. */
 const WORTH_WORDS = 2048;
 
 function look(piece: Uint8Array, before: number): number {

@@ -182,7 +182,7 @@ function statesOf(parts: ReturnType<Readiness>): Record<string, PartState> {
   return Object.fromEntries(Object.entries(parts).map(([name, { ready }]) => [name, { ready }]));
 }
 
-/** Not by the server's own `listen({ fd })`, which on Bun silently listens on another port. */
+/** Not by the server's own `listen({ fd })`, which on one runtime silently listens on another port. */
 async function serveOn(sockets: readonly OpenSocket[], server: Server): Promise<Bound> {
   const open = new Set<Socket>();
   const listeners = sockets.map(({ descriptor }) => {

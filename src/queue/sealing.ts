@@ -22,7 +22,7 @@ const KEY_ID = 8;
 const SALT = 32;
 const HEAD = 1 + KEY_ID + SALT;
 const TAG = 16;
-/** Octets of the cipher's block: what Bun returns of it has memory for one more. */
+/** Octets of the cipher's block: what one runtime returns of it has memory for one more. */
 const BLOCK = 16;
 /** Octets of a whole piece before sealing. */
 const PIECE = 256 * 1024;

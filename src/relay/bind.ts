@@ -20,7 +20,7 @@ export async function listenOrError<Listener>(
   } catch (error) {
     const { code, message } = error as { code?: string; message: string };
     if (code === undefined) throw error;
-    // For a name without an address, Bun's HTTP server reports that the port is in use.
+    // For a name without an address, one runtime's HTTP server reports that the port is in use.
     const cause = await isUnknown(address.hostname) ? "ENOTFOUND" : code;
     const where = `${setting} ${formatListenAddress(address)}`;
     throw new CommandError(EXIT.unavailable, [

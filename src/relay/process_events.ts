@@ -3,7 +3,7 @@
 
 import process from "node:process";
 
-/** Ctrl-Break is a signal of its own on Windows; others do not have it, and Deno rejects it. */
+/** Ctrl-Break is a signal of its own on Windows; others do not have it, and one runtime rejects it. */
 const STOP_SIGNALS: readonly NodeJS.Signals[] = process.platform === "win32"
   ? ["SIGTERM", "SIGINT", "SIGBREAK"]
   : ["SIGTERM", "SIGINT"];

@@ -8,8 +8,8 @@ import type { ClientMemory } from "./memory.ts";
 
 /**
  * Octets that are taken while a login or message is being processed, before the socket is paused:
- * enough for the commands that a client sends after its message. Bun reports nothing about a paused
- * socket, not even that it is closed, so a socket should be paused rarely.
+ * enough for the commands that a client sends after its message. One runtime reports nothing about a
+ * paused socket, not even that it is closed, so a socket should be paused rarely.
  */
 export const MAX_AHEAD = 4 * 1024;
 /** Octets that are not counted for MAX_MEMORY. */

@@ -120,7 +120,7 @@ function inNetwork(address: string, prefix: number): Exemption | undefined {
   networks.addSubnet(address, prefix, family(version));
   return (hostname) => {
     const own = isIP(hostname);
-    // Bun would find an IPv4 address in an IPv6 network such as ::/64, too.
+    // One runtime would find an IPv4 address in an IPv6 network such as ::/64, too.
     return own >= version && networks.check(hostname, family(own));
   };
 }

@@ -131,7 +131,7 @@ export class QueueDatabase {
     this.#try(() => {
       const { freelist_count: free } = this.#db.prepare("pragma freelist_count").get() as Row;
       if (free as number < MANY_FREE) return;
-      // It gives a row for each page, and Deno's `exec` ends at the first one.
+      // It gives a row for each page, and one runtime's `exec` ends at the first one.
       this.#db.prepare(`pragma incremental_vacuum(${VACUUM})`).all();
       // The file becomes shorter with it. Passive: it does not wait for readers.
       this.#db.exec("pragma wal_checkpoint(passive)");

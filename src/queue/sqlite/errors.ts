@@ -37,7 +37,7 @@ const CODES: Readonly<Record<number, string>> = {
   26: "SQLITE_NOTADB",
 };
 
-/** Deno's constructor gives the text alone. */
+/** One runtime's constructor gives the text alone. */
 const TEXTS: readonly (readonly [RegExp, string])[] = [
   [/database is locked/, "SQLITE_BUSY"],
   [/readonly database/, "SQLITE_READONLY"],

@@ -1,6 +1,6 @@
 // The worker of the store: has the database, and does everything that waits for the disk. Started by
 // `openSqliteQueue` with the database's path; ends by itself after `close`, because ending it from
-// outside while it holds a database can crash Bun.
+// outside while it holds a database can crash one runtime.
 
 import {
   isMainThread,
@@ -51,7 +51,7 @@ function serve(port: Port, path: string): void {
   };
   const listen = (request: Request) => {
     if ("close" in request) {
-      // With nothing left to wait for, the thread ends. Deno's port has no `close`.
+      // With nothing left to wait for, the thread ends. One runtime's port has no `close`.
       clearTimeout(timer);
       port.off("message", listen);
       port.unref();
