@@ -13,7 +13,8 @@
  *
  *   smtp-oauth-relay-service.exe [DIRECTORY [OCTETS]]
  *
- * DIRECTORY is %ProgramData%\smtp-oauth-relay when left out; OCTETS the size of a file of the log.
+ * DIRECTORY has relay.env and logs, and is the relay's working directory; %ProgramData%\smtp-oauth-relay when
+ * left out. OCTETS is the size of a file of the log.
  */
 
 #ifndef UNICODE
@@ -180,17 +181,30 @@ static const char *after_level(const char *line, char *level, size_t size) {
     return message;
 }
 
+/* Why the relay does not start: for people at a console, without a time. */
+static const char *const PLAIN = "smtp-oauth-relay: ";
+
+static void write_time(void) {
+    SYSTEMTIME now;
+    char text[48];
+    GetSystemTime(&now);
+    int length = sprintf(text, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ CRITICAL ", now.wYear, now.wMonth, now.wDay,
+        now.wHour, now.wMinute, now.wSecond, now.wMilliseconds);
+    write_log(text, (DWORD)length);
+}
+
 static void log_line(char *line, DWORD length) {
     static wchar_t wide[LINE_OCTETS + 1];
     char level[16];
     WORD type;
     DWORD id;
+    int plain = begins(line, PLAIN);
+    if (plain) write_time();
     write_log(line, length);
     while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r')) line[--length] = 0;
     const char *message = after_level(line, level, sizeof level);
     if (message == NULL) {
-        /* Why it does not start, in text. */
-        if (!begins(line, "smtp-oauth-relay: ")) return;
+        if (!plain) return;
         type = EVENTLOG_ERROR_TYPE;
         id = EVENT_ERROR;
     } else if (begins(message, "Relay started")) {
