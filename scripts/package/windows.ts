@@ -3,7 +3,14 @@
 
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFileSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { NAME } from "../../src/commands/version.ts";
@@ -102,7 +109,10 @@ function makeZip(
   epoch: number,
 ): void {
   const names = [RELAY, HOST, "LICENSE.txt", "THIRD_PARTY_LICENSES.txt", "windows.md"];
-  for (const name of names) utimesSync(join(tree, name), epoch, epoch);
+  for (const name of names) {
+    chmodSync(join(tree, name), name.endsWith(".exe") ? 0o755 : 0o644);
+    utimesSync(join(tree, name), epoch, epoch);
+  }
   const made = join(folder, "package.zip");
   // -X: without the owner.
   const paths = names.map((name) => `${NAME}/${name}`);
