@@ -7,7 +7,7 @@
 #
 # Wine has the service manager, Windows Installer and the registry, but no event log, no access rights and no
 # restarts of services: what it is told of these is looked at, and what they do is tried in the release alone.
-# Needs Debian's packages wine64 gcc-mingw-w64-x86-64 msitools gcab zip openssl, and npm with its registry.
+# Needs Debian's packages wine64 gcc-mingw-w64-x86-64 msitools gcab zip unzip openssl, and npm with its registry.
 # Exit 0 when all is well, 1 when not, 77 where it cannot be done.
 set -euo pipefail
 
@@ -26,7 +26,7 @@ for path in /usr/lib/wine/wine64 "$(command -v wine64 || true)"; do
   if [ -x "$path" ]; then wine=$path && break; fi
 done
 [ -n "$wine" ] || skip "wine64 is not installed"
-for tool in x86_64-w64-mingw32-gcc msibuild msiinfo gcab zip openssl node; do
+for tool in x86_64-w64-mingw32-gcc msibuild msiinfo gcab zip unzip openssl node; do
   command -v $tool > /dev/null || skip "$tool is not installed"
 done
 
@@ -102,9 +102,8 @@ compile -o "$work/control.exe" "$here/control.c" -ladvapi32
 programs=$WINEPREFIX/drive_c/host
 data="$WINEPREFIX/drive_c/data of the relay"
 mkdir -p "$programs" "$data/logs"
-unzip -q -j "$work/new/$name-windows-x64.zip" "$name/$name-service.exe" -d "$programs" 2> /dev/null ||
-  "$bun" -e 'import { makeHost } from "'"$root"'/scripts/package/windows.ts";
-    makeHost(process.argv[1], process.argv[2]);' "$root" "$programs/$name-service.exe"
+unzip -q -j "$work/new/$name-windows-x64.zip" "$name/$name-service.exe" -d "$programs" ||
+  fail "the .zip has no host"
 compile -o "$programs/$name.exe" "$here/stand_in.c"
 # The service manager runs while a program does, and hands its standard error on to services.
 WINEDEBUG=+eventlog "$wine" cmd /c "ping -n 600 127.0.0.1 >nul" > /dev/null 2> "$work/events" &
