@@ -21,11 +21,12 @@ skip() {
   exit 77
 }
 [ "$(uname -m)" = x86_64 ] || skip "it is for x64"
-wine=
-for path in /usr/lib/wine/wine64 "$(command -v wine64 || true)"; do
-  if [ -x "$path" ]; then wine=$path && break; fi
+# Debian's package has no other names for them.
+wine=/usr/lib/wine/wine64
+wineserver=/usr/lib/wine/wineserver64
+for program in $wine $wineserver; do
+  [ -x "$program" ] || skip "wine64 is not installed"
 done
-[ -n "$wine" ] || skip "wine64 is not installed"
 for tool in x86_64-w64-mingw32-gcc msibuild msiinfo gcab zip unzip openssl node; do
   command -v $tool > /dev/null || skip "$tool is not installed"
 done
@@ -36,8 +37,7 @@ keeper=
 finish() {
   if [ -n "$keeper" ]; then kill "$keeper" 2> /dev/null || true; fi
   # Ends what runs in this prefix, and nothing else.
-  wineserver=/usr/lib/wine/wineserver64
-  if [ -x $wineserver ] && [ -d "$WINEPREFIX" ]; then $wineserver -k || true; fi
+  if [ -d "$WINEPREFIX" ]; then "$wineserver" -k || true; fi
   rm -rf "$work" 2> /dev/null || { sleep 2 && rm -rf "$work"; }
 }
 trap finish EXIT
@@ -92,6 +92,8 @@ compile() { # what, and options
 }
 timeout 200 "$wine" wineboot -i > /dev/null 2>&1 || fail "Wine does not start"
 timeout 60 "$wine" winecfg -v win10 > /dev/null 2>&1 || fail "Wine cannot be Windows 10"
+# The service manager of these two ends a little later, and must not take what is for the next one.
+timeout 60 "$wineserver" -w || fail "Wine does not end"
 system=$WINEPREFIX/drive_c/windows/system32
 [ -e "$system/bcryptprimitives.dll" ] ||
   compile -shared -o "$system/bcryptprimitives.dll" "$here/bcryptprimitives.c" -ladvapi32
@@ -106,11 +108,11 @@ unzip -q -j "$work/new/$name-windows-x64.zip" "$name/$name-service.exe" -d "$pro
   fail "the .zip has no host"
 compile -o "$programs/$name.exe" "$here/stand_in.c"
 # The service manager runs while a program does, and hands its standard error on to services.
-WINEDEBUG=+eventlog "$wine" cmd /c "ping -n 600 127.0.0.1 >nul" > /dev/null 2> "$work/events" &
+WINEDEBUG=+eventlog "$wine" "$work/control.exe" > /dev/null 2> "$work/events" &
 keeper=$!
-sleep 2
+sleep 1
 sc() {
-  timeout 30 "$wine" sc "$@" > "$work/log" 2>&1 || fail "sc $*"
+  timeout 30 "$wine" sc "$@" > "$work/log" 2>&1 || fail "sc $*: status $?"
 }
 state() {
   timeout 30 "$wine" sc query $name 2> /dev/null | tr -d '\r' |
@@ -230,5 +232,40 @@ sc delete $name
 WINE=$wine node "$root/scripts/try_msi.mjs" "$msi" "$older" > "$work/log" 2>&1 ||
   fail "scripts/try_msi.mjs"
 [ "$(grep -c '^ok ' "$work/log")" -eq 7 ] || fail "scripts/try_msi.mjs has left something out"
+
+# --- install-service, with what stands in for programs that Wine does not have in full ---
+
+mkdir "$WINEPREFIX/drive_c/new"
+unzip -q -j "$work/new/$name-windows-x64.zip" -d "$WINEPREFIX/drive_c/new"
+compile -o "$work/recorder.exe" "$here/recorder.c"
+for program in sc reg icacls whoami; do
+  rm -f "$system/$program.exe"
+  cp "$work/recorder.exe" "$system/$program.exe"
+done
+rm -rf "$WINEPREFIX/drive_c/ProgramData/$name"
+install_service() {
+  WINEDLLOVERRIDES='sc.exe,reg.exe,icacls.exe,whoami.exe=n' timeout 60 \
+    "$wine" 'C:\new\smtp-oauth-relay.exe' install-service "$@" 2>&1 | tr -d '\r'
+}
+install_service --print > "$work/plan"
+install_service > "$work/log" || true
+grep -q 'not started: .*cert.pem and .*key.pem are missing' "$work/log" || fail "install-service"
+for file in "Program Files/$name/$name.exe" "Program Files/$name/$name-service.exe" \
+  "ProgramData/$name/relay.env" "ProgramData/$name/certs" "ProgramData/$name/queue"; do
+  [ -e "$WINEPREFIX/drive_c/$file" ] || fail "install-service has not made $file"
+done
+recorded=$WINEPREFIX/drive_c/recorded.txt
+cp "$recorded" "$work/log"
+# In one piece, with its quotes.
+tr -d '\r' < "$recorded" | grep -A 1 -x 'binPath=' | grep -qFx \
+  '"C:\Program Files\smtp-oauth-relay\smtp-oauth-relay-service.exe" "C:\ProgramData\smtp-oauth-relay"' ||
+  fail "sc.exe gets another binPath="
+tr -d '\r' < "$recorded" | grep -qFx 'NT SERVICE\smtp-oauth-relay' || fail "sc.exe gets no account"
+# Each command that is printed was run, and no other but questions.
+printed=$(grep -cE '^(sc|reg|icacls)\.exe ' "$work/plan")
+asked=$(grep -cE '^(query|/groups)' "$recorded")
+started=$(grep -c '^> ' "$recorded")
+# The start is printed, and waits for a certificate.
+[ $((started - asked)) -eq $((printed - 1)) ] || fail "$printed are printed, $started run, $asked ask"
 
 echo "ok windows: packages twice the same; service and .msi under $("$wine" --version)"
