@@ -56,7 +56,11 @@ if [ -z "$executable" ]; then
   mkdir "$work/build"
   (cd "$root" && tar -cf - --exclude=./node_modules --exclude=./dist --exclude=./.git .) |
     tar -xf - -C "$work/build"
-  ln -s "$root/node_modules" "$work/build/node_modules"
+  # A symbolic link would lead out of the copy. Hard links are quick, where the file system is the same.
+  cp -al "$root/node_modules" "$work/build/" 2> /dev/null || {
+    rm -rf "$work/build/node_modules"
+    cp -a "$root/node_modules" "$work/build/"
+  }
   (cd "$work/build" && "$bun" scripts/build.ts --target windows-x64) > "$work/log" 2>&1 ||
     fail "it is not built"
   executable=$work/build/dist/$name-windows-x64.exe
@@ -193,6 +197,13 @@ reaches "STOPPED 0 0" "one that hangs"
 [ $((SECONDS - begun)) -le 10 ] || fail "one that hangs is ended after $((SECONDS - begun)) s"
 event 'The relay hangs, and is ended'
 
+mv "$programs/$name.exe" "$programs/away.exe"
+sc start $name
+# ERROR_FILE_NOT_FOUND
+reaches "STOPPED 2 0" "a relay that is missing"
+event 'smtp-oauth-relay.exe cannot be started: Windows error 2'
+mv "$programs/away.exe" "$programs/$name.exe"
+
 before=$(wc -l < "$work/events")
 behave flood
 sc start $name
@@ -213,6 +224,14 @@ sort -c "$work/numbers" || fail "the log is out of order"
 events=$(tail -n +"$((before + 1))" "$work/events" | grep -c 'Login refused') || true
 [ "$events" -eq 100 ] || fail "a flood has made $events events"
 event 'More than 100 warnings and errors within an hour'
+
+# It says that it is ready, and nothing more: its watchdog has 60 s.
+behave silent
+sc start $name
+reaches "RUNNING 0 0" "before it is silent"
+sleep 55
+reaches "RUNNING 0 0" "one that is silent for less than a minute"
+reaches "STOPPED 1066 1" "one that is silent"
 
 # The host is killed, and the relay with it: its ports have to be free for the next start.
 behave well
