@@ -1,7 +1,7 @@
 // Makes packages of the executables in `dist/`, by Debian's tools (dpkg-deb, and rpmbuild of its package
-// `rpm`), and adds them to `dist/SHA256SUMS` where that is:
+// `rpm`; for Windows those of package/windows.ts), and adds them to `dist/SHA256SUMS` where that is:
 //
-//   bun scripts/package.ts                  of all Linux systems with glibc: amd64 and arm64
+//   bun scripts/package.ts                  of all Linux systems with glibc, amd64 and arm64, and of Windows
 //   bun scripts/package.ts linux-x64        of this one alone
 //
 //   --from DIRECTORY       where the executables are; dist
@@ -38,27 +38,33 @@ import { makeDeb } from "./package/deb.ts";
 import { PACKAGE_TARGETS } from "./package/metadata.ts";
 import { makeRpm } from "./package/rpm.ts";
 import { packageVersion } from "./package/versions.ts";
+import { makeWindows, WINDOWS, WINDOWS_TOOLS } from "./package/windows.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const { values, positionals } = options();
 const from = resolve(values.from ?? join(root, "dist"));
 const output = resolve(values.output ?? join(root, "dist"));
 const version = packageVersion(values.version ?? VERSION);
-const names = PACKAGE_TARGETS.map(({ name }) => name);
+const names = [...PACKAGE_TARGETS.map(({ name }) => name), WINDOWS];
 const unknown = positionals.filter((name) => !names.includes(name));
 if (unknown.length > 0) {
-  fail(`no such system: ${unknown.join(" ")}; there are ${names.join(" and ")}`, 2);
+  fail(`no such system: ${unknown.join(" ")}; there are ${names.join(", ")}`, 2);
 }
-const targets = PACKAGE_TARGETS.filter(({ name }) =>
-  positionals.length === 0 || positionals.includes(name)
-);
+const isWanted = (name: string) => positionals.length === 0 || positionals.includes(name);
+const targets = PACKAGE_TARGETS.filter(({ name }) => isWanted(name));
 const executables = new Map(targets.map(({ name }) => [name, join(from, `${NAME}-${name}`)]));
+const forWindows = join(from, `${NAME}-${WINDOWS}.exe`);
+if (isWanted(WINDOWS)) executables.set(WINDOWS, forWindows);
 for (const [name, path] of executables) {
   if (!existsSync(path)) {
     fail(`${path} is missing: npm run build -- --target ${name} (or --all, for all of them)`, 1);
   }
 }
-for (const [tool, debian] of [["dpkg-deb", "dpkg"], ["rpmbuild", "rpm"]] as const) {
+const tools = [
+  ...(targets.length > 0 ? [["dpkg-deb", "dpkg"], ["rpmbuild", "rpm"]] as const : []),
+  ...(isWanted(WINDOWS) ? WINDOWS_TOOLS : []),
+];
+for (const [tool, debian] of tools) {
   if (spawnSync(tool, ["--version"], { stdio: "ignore" }).error !== undefined) {
     fail(`${tool} is missing: apt-get install ${debian}`, 1);
   }
@@ -81,11 +87,15 @@ for (const target of targets) {
   const folder = mkdtempSync(join(workshop, `${target.name}-`));
   const order = { target, version, epoch, compress: !values.uncompressed, folder, output };
   for (const make of [makeDeb, makeRpm]) {
-    const name = make(source, order);
-    console.log(`${name}  ${(statSync(join(output, name)).size / 1_000_000).toFixed(1)} MB`);
-    made.push(name);
+    noteMade(make(source, order));
   }
   rmSync(folder, { recursive: true });
+}
+if (isWanted(WINDOWS)) {
+  const source = { root, executable: forWindows, notices: text, settings: "", epoch };
+  const folder = mkdtempSync(join(workshop, `${WINDOWS}-`));
+  const order = { version: values.version ?? VERSION, compress: !values.uncompressed };
+  for (const name of makeWindows(source, { ...order, folder, output })) noteMade(name);
 }
 await addSums();
 
@@ -121,6 +131,11 @@ function sourceDate(): number {
   } catch {
     return fail("git does not know the commit's time: set SOURCE_DATE_EPOCH", 1);
   }
+}
+
+function noteMade(name: string): void {
+  console.log(`${name}  ${(statSync(join(output, name)).size / 1_000_000).toFixed(1)} MB`);
+  made.push(name);
 }
 
 /** Packages of an earlier version would look as if they belonged to this one. */

@@ -3,7 +3,7 @@
 // when it runs.
 
 import process from "node:process";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { usageLine } from "../exit.ts";
 import type { LookupOptions } from "./lookup.ts";
 import type { QueueOptions } from "./queue_arguments.ts";
@@ -166,16 +166,29 @@ command("healthcheck", "ask the running relay whether it is ready")
     print(await healthcheck(envFile(command)));
   });
 
-command("install-service", "install the relay as a systemd service, and start it")
-  .option("--print", "only print what would be done, and the units")
+const onWindows = process.platform === "win32";
+const kind = onWindows ? "a Windows service" : "a systemd service";
+
+command("install-service", `install the relay as ${kind}, and start it`)
+  .option("--print", `only print what would be done${onWindows ? "" : ", and the units"}`)
   .option("--no-start", "do not start it")
-  .option("--socket-activation", "have systemd open ports 25, 587 and 465 for it")
+  .addOption(
+    onWindows
+      ? new Option("--remove", "remove the service, and keep settings, certificates, log and queue")
+      : new Option("--socket-activation", "have systemd open ports 25, 587 and 465 for it"),
+  )
   .addHelpText(
     "after",
     "\nDoing it again brings an installed service to this version. Settings go into\n" +
-      "/etc/smtp-oauth-relay/environment, cert.pem and key.pem next to it.",
+      (onWindows
+        ? "%ProgramData%\\smtp-oauth-relay\\relay.env, cert.pem and key.pem into certs next to it."
+        : "/etc/smtp-oauth-relay/environment, cert.pem and key.pem next to it."),
   )
-  .action(async ({ print, start, socketActivation }) => {
+  .action(async ({ print, start, remove, socketActivation }) => {
+    if (onWindows) {
+      const { installWindowsService } = await import("./install_windows_service.ts");
+      return printAll(installWindowsService({ print: !!print, start, remove: !!remove }));
+    }
     const { installService } = await import("./install_service.ts");
     printAll(installService({ print: !!print, start, socketActivation: !!socketActivation }));
   });

@@ -7,6 +7,7 @@ import { type HandedOverSockets, SOCKET_NAMES } from "../systemd/sockets.ts";
 import type { ServiceManager } from "../systemd/manager.ts";
 import { type CommandSettings, environment, settingsFor } from "../settings/environment.ts";
 import type { Settings } from "../settings/schema.ts";
+import type { LogFields } from "../observe/log.ts";
 import { type ProcessLog, withLog } from "../relay/process_log.ts";
 import { openHttp } from "../relay/http.ts";
 import { queuePlace } from "../relay/open_queue.ts";
@@ -47,11 +48,13 @@ async function serveWith(
     });
     return { relay, http, page };
   })();
-  // Registered first: an early SIGHUP must not end the program.
-  onHangup(() => {
-    log.info("Reading certificates and LOOKUP_FILE again", { signal: "SIGHUP" });
+  const reload = (by: LogFields) => {
+    log.info("Reading certificates and LOOKUP_FILE again", by);
     starting.then(({ relay }) => manager.reloading(() => relay.reload()), () => {});
-  });
+  };
+  // Registered first: an early SIGHUP must not end the program.
+  onHangup(() => reload({ signal: "SIGHUP" }));
+  manager.requests?.onReload(() => reload({}));
   const { relay, http, page } = await starting;
   const stopped = untilStopped(relay, output, manager, {
     stopping: () => page?.close(),
@@ -77,6 +80,8 @@ async function openPage(options: StatusPageOptions): Promise<StatusPage> {
   return (await import("./status_page.ts")).openStatusPage(options);
 }
 
+const NEVER = new Promise<never>(() => {});
+
 export interface StopOptions {
   /** Called first. */
   readonly stopping?: () => void;
@@ -89,24 +94,29 @@ export async function untilStopped(
   relay: Relay,
   { log, flush }: ProcessLog,
   manager: ServiceManager,
-  { stopping = () => {}, broken = new Promise(() => {}) }: StopOptions = {},
+  { stopping = () => {}, broken = NEVER }: StopOptions = {},
 ): Promise<void> {
   surviveFaults((error) => relay.fault(error));
   const signalled = stopSignal(async (signal) => {
     log.warning("Relay ended at once by a second signal, without waiting for messages", { signal });
     await flush();
   });
-  const signal = (await Promise.race([signalled, broken])) || undefined;
+  const requested = manager.requests?.stop.then(() => "the service manager") ?? NEVER;
+  const by = await Promise.race([
+    signalled.then((signal) => ({ signal })),
+    requested.then((by) => ({ by })),
+    broken.then(() => undefined),
+  ]);
   stopping();
   manager.stopping();
-  log.warning("Relay is stopping", signal === undefined ? {} : { signal });
+  log.warning("Relay is stopping", by);
   // What is broken may not close in good order either.
-  await (signal === undefined ? relay.stop().catch(() => {}) : relay.stop());
+  await (by === undefined ? relay.stop().catch(() => {}) : relay.stop());
   log.warning("Relay stopped");
   manager.ended();
   await flush();
   // Nothing that still waits may keep the process running.
-  process.exit(signal === undefined ? EXIT.unavailable : EXIT.ok);
+  process.exit(by === undefined ? EXIT.unavailable : EXIT.ok);
 }
 
 /** With the bare default, the log has no line of a message that was sent: some look for it in vain. */

@@ -10,7 +10,7 @@ import { CommandError, EXIT } from "../exit.ts";
 /** Runs a command. Tells the service manager too why it does not start, or ends. */
 export async function underServiceManager(
   command: (manager: ServiceManager) => Promise<void>,
-  open = () => ServiceManager.of(process.env, process.pid),
+  open = openServiceManager,
 ): Promise<void> {
   const manager = await open();
   try {
@@ -20,6 +20,15 @@ export async function underServiceManager(
     manager.ended(line ?? "Internal error: see the log");
     throw error;
   }
+}
+
+async function openServiceManager(): Promise<ServiceManager> {
+  // The name of standard output, which no socket can have: src/windows/service_host.ts.
+  if (process.env["NOTIFY_SOCKET"] !== "-") {
+    return await ServiceManager.of(process.env, process.pid);
+  }
+  const { serviceHost } = await import("../windows/service_host.ts");
+  return await ServiceManager.of(process.env, process.pid, () => Promise.resolve(serviceHost()));
 }
 
 /**

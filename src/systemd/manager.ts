@@ -11,6 +11,15 @@ export interface Messenger {
   sendDatagram(path: string, text: string): number;
   /** CLOCK_MONOTONIC, microseconds. */
   monotonic(): bigint;
+  /** What the service manager asks for, where it cannot send signals. */
+  readonly requests?: Requests;
+}
+
+export interface Requests {
+  /** Resolves when the relay is to stop. */
+  readonly stop: Promise<void>;
+  /** @param reload called when certificates and LOOKUP_FILE are to be read again */
+  onReload(reload: () => void): void;
 }
 
 type Environment = Record<string, string | undefined>;
@@ -82,6 +91,11 @@ export class ServiceManager {
       }
     }
     return manager;
+  }
+
+  /** What the service manager asks for other than by signals. */
+  get requests(): Requests | undefined {
+    return this.#messenger?.requests;
   }
 
   /** Problems with the service manager are logged from now on. */

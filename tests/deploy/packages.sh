@@ -136,7 +136,7 @@ if [ -n "${1:-}" ]; then
   new=$(cd "$1" && pwd)
 else
   new=$work/new
-  package new
+  package new linux-x64 linux-arm64
   # In another directory, time zone, language and with another mask.
   (umask 077 && export TZ=Asia/Tokyo LC_ALL=C TMPDIR="$work/from" && package again linux-x64)
   for file in "$work/again"/*; do

@@ -30,6 +30,7 @@ const PERMISSIONS: Record<string, Record<string, Record<string, string>>> = {
     again: { contents: "read" },
     try: { contents: "read" },
     "try-musl": { contents: "read" },
+    "try-msi": { contents: "read" },
     // A signature without a key is bound to the identity of the run, which `id-token` proves.
     sign: { contents: "read", "id-token": "write", attestations: "write" },
     image: { contents: "read", packages: "write", "id-token": "write", attestations: "write" },
@@ -174,7 +175,7 @@ describe("a release", () => {
       }
     }
     assert.deepEqual(
-      ["sign", "image", "try-musl"].filter((id) => !needs("publish").includes(id)),
+      ["sign", "image", "try-musl", "try-msi"].filter((id) => !needs("publish").includes(id)),
       [],
     );
   });

@@ -135,7 +135,7 @@ describe("scripts/release/manifests.mjs", () => {
     assert.ok(formula.includes(`url "${begin}smtp-oauth-relay-darwin-x64"`), formula);
     assert.ok(formula.includes('version "77.8.9-rc.1"'));
     const { Installers, PackageVersion } = parse(readFileSync(join(folder, NEW[2]!), "utf8"));
-    assert.equal(Installers[0].InstallerUrl, `${begin}smtp-oauth-relay-windows-x64.exe`);
+    assert.equal(Installers[0].InstallerUrl, `${begin}smtp-oauth-relay-windows-x64.msi`);
     assert.equal(PackageVersion, "77.8.9-rc.1");
     for (const name of NEW.slice(1)) {
       assert.doesNotMatch(readFileSync(join(folder, name), "utf8"), /REPO_OWNER|\b0\.1\.0\b/);
@@ -228,7 +228,7 @@ const FIELDS: Record<string, Record<string, RegExp>> = {
     Platform: /^Windows\.(?:Desktop|Universal)$/,
     MinimumOSVersion: /^\d+(?:\.\d+){0,3}$/,
     InstallerType: /^(?:portable|zip|msi|exe)$/,
-    Commands: /^\S{1,40}$/,
+    Scope: /^machine$/,
     Installers: /"Architecture":"x64"/,
   },
   defaultLocale: {
@@ -294,16 +294,16 @@ describe("winget's manifests", () => {
     );
   });
 
-  it("have the executable of the release with its checksum", () => {
-    const { Installers, InstallerType, Commands } = manifests["installer"];
-    const file = "smtp-oauth-relay-windows-x64.exe";
+  it("have the installer of the release with its checksum", () => {
+    const { Installers, InstallerType, Scope } = manifests["installer"];
+    const file = "smtp-oauth-relay-windows-x64.msi";
     const repository = repositoryOf(METADATA);
     assert.deepEqual(Installers, [{
       Architecture: "x64",
       InstallerUrl: `https://github.com/${repository}/releases/download/v${VERSION}/${file}`,
       InstallerSha256: sumOf(join(folder, file)).toUpperCase(),
     }]);
-    assert.deepEqual([InstallerType, Commands], ["portable", ["smtp-oauth-relay"]]);
+    assert.deepEqual([InstallerType, Scope], ["msi", "machine"]);
     const text = readFileSync(
       join(ROOT, "deploy/winget", manifests["installer"].name),
       "utf8",
