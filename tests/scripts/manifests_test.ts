@@ -55,13 +55,14 @@ function run(command: string, ...args: string[]) {
   return { status, stdout, stderr };
 }
 
-/** A folder with a file for each system, as the build leaves it. */
+/** A folder with a file for each system, as build and packaging leave it. */
 function release(name: string): string {
   const folder = join(work, name);
   mkdirSync(folder);
   for (const { name, suffix } of TARGETS) {
     writeFileSync(join(folder, `smtp-oauth-relay-${name}${suffix}`), `for ${name}`);
   }
+  writeFileSync(join(folder, "smtp-oauth-relay-windows-x64.msi"), "an installer");
   const lines = readdirSync(folder).sort().map((file) => `${sumOf(join(folder, file))}  ${file}\n`);
   writeFileSync(join(folder, "SHA256SUMS"), lines.join(""));
   return folder;
