@@ -1,8 +1,10 @@
-// What an input costs as it grows: octets of a message, its recipients, accounts, connections. Each step
+// What an input costs as it grows: octets of a message, its recipients, accounts, connections, a queue. Each step
 // prints CPU and memory for a unit, and how its CPU compares with the cheapest step before: a unit must not cost
 // more where there are more of them. All in one wave of less than two minutes.
 
+import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { type Relay, SECRET, serve, TENANT, USERNAME } from "../tests/end_to_end/programs.ts";
 import { mebibytesOf } from "./memory/scenario.ts";
 import { certificateFiles, Script, theExecutable } from "./processes.ts";
@@ -32,6 +34,8 @@ interface Series {
   /** Units that a figure is for. */
   readonly per: number;
   readonly steps: readonly Step[];
+  /** The relay's settings besides those of all. */
+  readonly settings?: Readonly<Record<string, string>>;
   /** Runs a step, and looks at the relay while it holds most. */
   run(relay: Relay, step: Step, look: () => void): Promise<void>;
 }
@@ -135,6 +139,22 @@ const SERIES: readonly Series[] = [
     steps: [10, 100, 1000, 5000].map((size) => ({ size, inputs: 1 })),
     run: (relay, { size }, look) => clients(relay, size, true, look),
   },
+  {
+    // Each step adds to those before, and Graph is not there.
+    name: "messages added to a queue",
+    unit: "message",
+    per: 1,
+    steps: [1000, 2000, 5000, 10_000, 20_000].map((size) => ({ size, inputs: 1 })),
+    settings: {
+      DELIVERY_MODE: "queue",
+      QUEUE_KEY: randomBytes(32).toString("base64"),
+      GRAPH_ENDPOINT: "http://127.0.0.1:1",
+    },
+    async run(relay, { size }, look) {
+      await message(relay, { octets: 5000, recipients: 1, clients: 4, messages: size / 4 });
+      look();
+    },
+  },
 ];
 
 export async function growth(): Promise<void> {
@@ -150,6 +170,8 @@ export async function growth(): Promise<void> {
         ...{ MAX_CONNECTIONS: "6000", LOG_LEVEL: "WARNING" },
         AZURE_AUTHORITY_HOST: `${url}/entra`,
         GRAPH_ENDPOINT: `${url}/graph`,
+        QUEUE_URL: `sqlite:${join(files.directory, "queue.db")}`,
+        ...series.settings,
       });
       try {
         const found = await measured(relay, series);

@@ -69,7 +69,11 @@ export class Script {
 
 /** A self-made certificate in files, as settings. */
 export async function certificateFiles(): Promise<
-  { readonly settings: Record<string, string>; remove(): void }
+  {
+    readonly directory: string;
+    readonly settings: Record<string, string>;
+    remove(): void;
+  }
 > {
   const directory = mkdtempSync(join(tmpdir(), "relay-bench-"));
   const { certificate, privateKey } = await selfSignedCertificate();
@@ -79,7 +83,7 @@ export async function certificateFiles(): Promise<
   };
   writeFileSync(settings.TLS_CERT_FILEPATH, certificate);
   writeFileSync(settings.TLS_KEY_FILEPATH, privateKey);
-  return { settings, remove: () => rmSync(directory, { recursive: true }) };
+  return { directory, settings, remove: () => rmSync(directory, { recursive: true }) };
 }
 
 /** The resources of a process, from proc(5). */
