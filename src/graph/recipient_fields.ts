@@ -165,13 +165,11 @@ function rewrite(
   kind: Kind,
   edits: Edit[],
 ): void {
-  const [first, ...others] = fields;
+  const [first] = fields;
   if (first === undefined) return;
-  const empty = first.kept.length === 0;
-  if (others.length === 0 && added.length === 0 && !first.reduced && first.regular && !empty) {
-    return;
-  }
-
+  const isFine = !first.reduced && first.regular && first.kept.length > 0;
+  if (fields.length === 1 && added.length === 0 && isFine) return;
+  const others = fields.slice(1);
   const items = [...first.kept];
   for (const { kept } of others) {
     items.push(...kept.map((item, index) => index > 0 ? item : onNewLine(item)));

@@ -66,10 +66,15 @@ export function isNormalized(address: string): boolean {
 const SIMPLE = /^[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@[A-Za-z0-9]+(?:[.-][A-Za-z0-9]+)*$/;
 const MAX_SIMPLE = 64;
 
+/** Whether the text is an address of the usual kind, with nothing in it that has a meaning elsewhere in a field. */
+export function isSimple(text: string): boolean {
+  return text.length <= MAX_SIMPLE && SIMPLE.test(text);
+}
+
 /** Whether the text is one address with a domain, as a reverse-path may have it. */
 export function isAddress(text: string): boolean {
   if (text.length > MAX_ADDRESS) return false;
-  if (text.length <= MAX_SIMPLE && SIMPLE.test(text)) return true;
+  if (isSimple(text)) return true;
   // U+FFFD stands for octets that are not UTF-8.
   if (text.includes("\ufffd")) return false;
   const path = parsePathArgument(`<${text}>`);

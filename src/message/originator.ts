@@ -88,7 +88,8 @@ export function originator(
     if (!isAddress(fromEmail) || isAmbiguous(fromEmail)) return badOverride(fromEmail);
     return overridden(fields, resent, fromEmail, account.fromName, options);
   }
-  const given = fields.from.filter((field) => !isEmpty(field));
+  const edits = [...resent];
+  const given = filled(fields.from, edits);
   const readings = given.map(({ body }) => readAuthors(body, options));
   const [from] = given;
   const [authors] = readings;
@@ -96,8 +97,7 @@ export function originator(
   if (sender === undefined) return NO_SENDER;
   if (isAmbiguous(sender)) return ambiguousSender(sender);
   if (!areSame(given, readings)) return severalFrom(given.length);
-  const edits = [...resent, ...fields.from.filter(isEmpty).map(removal)];
-  edits.push(...given.slice(1).map(removal));
+  removeAllButFirst(given, edits);
   const named: Named[] = [];
   let added = "";
   if (from === undefined || authors === undefined) {
@@ -106,8 +106,8 @@ export function originator(
   } else {
     settle(from, authors, sender, options.strict, edits, named);
   }
-  const senders = fields.sender.filter((field) => !isEmpty(field));
-  edits.push(...fields.sender.filter(isEmpty).map(removal), ...senders.slice(1).map(removal));
+  const senders = filled(fields.sender, edits);
+  removeAllButFirst(senders, edits);
   const [first] = senders;
   if (first !== undefined) {
     settle(first, readAuthors(first.body, options), sender, options.strict, edits, named);
@@ -116,6 +116,20 @@ export function originator(
     added += `Sender: <${sender}>\r\n`;
   }
   return { type: "originator", sender, edits, added, named: () => named };
+}
+
+/** The fields that are not empty. The others are removed. */
+function filled(fields: readonly HeaderField[], edits: Edit[]): HeaderField[] {
+  const found: HeaderField[] = [];
+  for (const field of fields) {
+    if (isEmpty(field)) edits.push(removal(field));
+    else found.push(field);
+  }
+  return found;
+}
+
+function removeAllButFirst(fields: readonly HeaderField[], edits: Edit[]): void {
+  for (let i = 1; i < fields.length; i++) edits.push(removal(fields[i]!));
 }
 
 /** Repairs a From or Sender field if necessary, and records the addresses that it then names. */
@@ -146,8 +160,9 @@ function addressesOf(authors: Authors | undefined): readonly string[] {
 
 /** Whether several From fields name the same authors, so that the first is enough. */
 function areSame(fields: readonly HeaderField[], readings: readonly Authors[]): boolean {
-  const [first, ...others] = fields;
-  if (first === undefined || others.every(({ body }) => body.equals(first.body))) return true;
+  const [first] = fields;
+  if (first === undefined || fields.length === 1) return true;
+  if (fields.every(({ body }) => body.equals(first.body))) return true;
   const unambiguous = readings.every(({ type }) => type === "unambiguous" || type === "repaired");
   const keys = readings.map((authors) => addressesOf(authors).map(addressKey));
   return unambiguous && keys.every(({ length, [0]: key }) => length === 1 && key === keys[0]![0]);

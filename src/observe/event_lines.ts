@@ -67,6 +67,7 @@ export function messageText(outcome: Outcome): string {
 export function messageFields(event: MessageEvent, addresses: boolean): LineFields {
   const { submission, principal, outcome, client, receiving, milliseconds, steps } = event;
   const { id, account, username, envelope, messageId, facts } = submission;
+  const mailbox = mailboxOf(outcome) ?? envelope.from;
   // For each message: what is not there is undefined, because that costs less than another object.
   return {
     id,
@@ -75,8 +76,12 @@ export function messageFields(event: MessageEvent, addresses: boolean): LineFiel
     client: client.address,
     trusted: facts.trusted,
     username: username === "" ? undefined : quoted(username),
-    ...accountFields(account, principal.authorization),
-    ...senderOf(envelope.from, mailboxOf(outcome)),
+    tenant: account.tenantId,
+    app: account.clientId,
+    entry: account.entry?.id,
+    proved: principal.authorization.unverified() === undefined ? undefined : false,
+    sender: mailbox,
+    mail_from: mailbox === envelope.from ? undefined : envelope.from,
     recipients: envelope.recipients.length,
     bytes: lengthOf(submission.content),
     ms: Math.round(milliseconds),
@@ -139,12 +144,10 @@ function recipientFields(recipients: readonly string[]): LineFields {
 function outcomeFields(outcome: Outcome): LineFields {
   if (outcome.type === "alreadySent") return { first: outcome.id };
   if (outcome.type === "queued") return {};
-  const fields = {
-    ...backendField(outcome.backend),
-    ...(outcome.requestId === undefined ? {} : { request: outcome.requestId }),
-  };
-  if (outcome.type === "sent") return fields;
-  return { ...fields, code: outcome.code, detail: outcome.detail, reply: outcome.reply.code };
+  const { backend, requestId: request } = outcome;
+  if (outcome.type === "sent") return { backend, request };
+  const { code, detail, reply } = outcome;
+  return { backend, request, code, detail, reply: reply.code };
 }
 
 const QUEUE_TEXTS = {

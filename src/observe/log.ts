@@ -85,14 +85,23 @@ const textLine: Line = (time, level, message, fields) => {
     const given = fields[key];
     if (given === undefined) continue;
     if (typeof given === "string" && BARE.test(given)) {
-      line += ` ${key}=${given}`;
+      line = `${line}${beforeValue(key)}${given}`;
       continue;
     }
     const value = loggable(given);
-    if (value !== undefined) line += ` ${key}=${fieldValue(value)}`;
+    if (value !== undefined) line = `${line}${beforeValue(key)}${fieldValue(value)}`;
   }
   return line;
 };
+
+/** By field: the names are texts of the program, so they are few. Made anew, each was one more part of its line. */
+const beginnings = new Map<string, string>();
+
+function beforeValue(key: string): string {
+  let beginning = beginnings.get(key);
+  if (beginning === undefined) beginnings.set(key, beginning = ` ${key}=`);
+  return beginning;
+}
 
 /**
  * Texts that are written as they are, as most are: short, and without what has to be quoted. Without tilde and space

@@ -30,8 +30,11 @@ export function mailboxOf(outcome: Outcome): string | undefined {
 /** Requests that may have sent the message in this delivery; undefined if there was none. */
 export function attemptsOf(outcome: Outcome, steps: readonly Step[]): number | undefined {
   if ("attempts" in outcome && outcome.attempts !== undefined) return outcome.attempts;
-  const made = steps.filter(({ name, target = "" }) => name === "request" && SENDS.test(target));
-  const attempts = outcome.type === "sent" ? Math.max(1, made.length) : made.length;
+  let attempts = 0;
+  for (const { name, target = "" } of steps) {
+    if (name === "request" && SENDS.test(target)) attempts++;
+  }
+  if (outcome.type === "sent") return Math.max(1, attempts);
   return attempts === 0 ? undefined : attempts;
 }
 

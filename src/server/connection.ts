@@ -228,7 +228,12 @@ export class SmtpConnection
     // Octets after the last reply are read only so that a reset does not destroy the reply.
     if (this.#closing) return;
     if (this.#awaitsSlot) return this.#keep(bytes);
-    this.#guard(() => this.#run(this.#session.receive(bytes)));
+    // Not by #guard, which would need one more function for each piece.
+    try {
+      this.#run(this.#session.receive(bytes));
+    } catch (error) {
+      this.failed(error);
+    }
   }
 
   #keep(bytes: Uint8Array): void {

@@ -66,11 +66,15 @@ function readPath(
 
 type MailParameters = Pick<Sender, "smtputf8" | "size">;
 
+/** Of most clients. */
+const NO_PARAMETERS: MailParameters = { smtputf8: false, size: 0 };
+
 /** Checks the parameters; a refusal names the one at fault. */
 function checkMailParameters(
   parameters: PathArgument["parameters"],
   maxMessageSize: number,
 ): MailParameters | Reply {
+  if (parameters.length === 0) return NO_PARAMETERS;
   const seen = new Set<string>();
   let smtputf8 = false;
   let size = 0;

@@ -26,6 +26,8 @@ const MAX_LOCAL_PART = 64;
 const MAX_DOMAIN = 255;
 const MAX_PATH = 256;
 
+const NO_WORDS: readonly string[] = [];
+
 /**
  * Parses what follows `MAIL FROM:` or `RCPT TO:`.
  *
@@ -52,7 +54,7 @@ export function parsePathArgument(text: string, bare = false): PathArgument | Pa
   }
 
   const parameters: { keyword: string; value: string | undefined }[] = [];
-  for (const word of tail.split(" ")) {
+  for (const word of tail === "" ? NO_WORDS : tail.split(" ")) {
     if (word === "") continue;
     // deno-lint-ignore no-control-regex -- RFC 5321 §4.1.2: esmtp-value has none
     const match = /^([A-Za-z0-9][A-Za-z0-9-]*)(?:=([^=\s\x00-\x1f\x7f]+))?$/.exec(word);

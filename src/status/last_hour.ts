@@ -28,8 +28,9 @@ export class LastHour {
     const bucket = this.#bucket(Math.floor(at / MINUTE));
     if (accepted) bucket.accepted++;
     else bucket.failed++;
-    const place = BOUNDS.findIndex((bound) => milliseconds <= bound);
-    bucket.latencies[place === -1 ? BOUNDS.length : place]!++;
+    let place = 0;
+    while (place < BOUNDS.length && milliseconds > BOUNDS[place]!) place++;
+    bucket.latencies[place]!++;
   }
 
   view(now: number): HourView {

@@ -242,7 +242,8 @@ export class Status {
 
   /** Notes that Graph has asked the relay to send less for a mailbox. */
   #throttling(mailbox: string, app: string, { steps }: Pick<MessageEvent, "steps">): void {
-    const times = steps.filter(({ result }) => result === 429).length;
+    let times = 0;
+    for (const { result } of steps) if (result === 429) times++;
     if (times === 0) return;
     const now = this.now;
     const key = `${app} ${mailbox.toLowerCase()}`;
