@@ -147,7 +147,7 @@ if [[ $credential == workload-identity ]]; then
   [[ $federated_subject =~ ^[A-Za-z0-9._:/@-]{1,600}$ ]] ||
     refuse "--federated-subject '$(printable "$federated_subject")' must be a subject, such as system:serviceaccount:smtp-relay:smtp-oauth-relay"
 fi
-command -v az >/dev/null || fail "the Azure CLI (az) is not installed"
+command -v az >/dev/null || fail "the Azure CLI (az) is not installed: see https://aka.ms/azure-cli, or run this in Azure Cloud Shell, which has it"
 if [[ $credential == certificate ]]; then
   command -v openssl >/dev/null || fail "openssl is not installed"
 fi

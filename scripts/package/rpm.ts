@@ -91,7 +91,7 @@ export function makeRpm(source: Source, order: Order): string {
 /** Lines of %files: what is not its own directory is the distribution's. */
 function fileLines(files: readonly PackagedFile[]): string[] {
   const kinds = { config: "%config(noreplace) ", license: "%license ", doc: "%doc " };
-  const pages = ["docs", "docs/devices", "deploy", "deploy/systemd"].map((name) =>
+  const pages = ["docs", "docs/devices", "deploy", "deploy/entra", "deploy/systemd"].map((name) =>
     `${DOC}/${name}`
   );
   return [

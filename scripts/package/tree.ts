@@ -81,9 +81,11 @@ function documentation(root: string): PackagedFile[] {
     readdirSync(join(root, folder)).filter((name) => /\.(?:md|json|png)$/.test(name)).sort()
       .map((name) => `${folder}/${name}`)
   );
-  return ["README.md", "SECURITY.md", "deploy/systemd/README.md", ...pages].map((path) => ({
+  const entra = ["README.md", "setup.ps1", "setup.sh"].map((name) => `deploy/entra/${name}`);
+  const all = ["README.md", "SECURITY.md", "deploy/systemd/README.md", ...entra, ...pages];
+  return all.map((path) => ({
     path: `${DOC}/${path}`,
-    mode: 0o644,
+    mode: path.endsWith(".sh") ? 0o755 : 0o644,
     content: { copyOf: join(root, path) },
     kind: "doc",
   }));

@@ -20,8 +20,8 @@ const TASKS: readonly Task[] = [
       ["README.md", "What it is"],
       ["docs/sandbox.md", "Try it: the sandbox"],
       ["docs/features.md", "What it can do"],
-      ["docs/alternatives.md", "Beside other ways"],
-      ["docs/performance.md", "What it carries"],
+      ["docs/alternatives.md", "Alternatives"],
+      ["docs/performance.md", "Performance"],
     ],
   },
   {

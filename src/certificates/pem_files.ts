@@ -240,7 +240,7 @@ function explain(setting: string, { code, message }: NodeJS.ErrnoException): str
   switch (code) {
     case "ENOENT":
       return setting.startsWith("TLS_")
-        ? "does not exist (set TLS_SOURCE=off to run without TLS)"
+        ? "does not exist (docs/installation.md has a command for one; TLS_SOURCE=off runs without TLS)"
         : "does not exist";
     case "EACCES":
     case "EPERM": {

@@ -64,7 +64,7 @@ describe("the certificate's files", () => {
     const missing = join(directory, "missing.pem");
     assert.equal(
       problem(missing, good.keyPath),
-      `TLS_CERT_FILEPATH "${missing}" does not exist (set TLS_SOURCE=off to run without TLS)`,
+      `TLS_CERT_FILEPATH "${missing}" does not exist (docs/installation.md has a command for one; TLS_SOURCE=off runs without TLS)`,
     );
     assert.match(problem(good.certificatePath, missing), /^TLS_KEY_FILEPATH ".*" does not exist/);
   });

@@ -235,7 +235,7 @@ describe("the examples of the chart's page", () => {
   });
 
   it("have the lookup file from a secret, as a whole folder", () => {
-    const objects = example(({ lookup }) => lookup);
+    const objects = example(({ secretSettings }) => secretSettings?.CLIENT_SECRET);
     const { LOOKUP_FILE } = settingsOf(objects);
     const pod = podOf(objects);
     const mount = pod.containers[0].volumeMounts.find(({ name }: Manifest) => name === "lookup");
@@ -247,6 +247,20 @@ describe("the examples of the chart's page", () => {
       name: "smtp-relay-login",
       key: "secret",
     });
+  });
+
+  it("have the relay's own certificate where its settings look for it", () => {
+    const objects = example(({ extraVolumes }) => extraVolumes);
+    const pod = podOf(objects);
+    const mount = pod.containers[0].volumeMounts.find(({ name }: Manifest) => name === "login");
+    const { CLIENT_CERTIFICATE_FILEPATH, CLIENT_KEY_FILEPATH } = settingsOf(objects);
+    // What setup.sh calls its files, and `kubectl create secret --from-file` the keys of the secret.
+    assert.equal(CLIENT_CERTIFICATE_FILEPATH, `${mount.mountPath}/client-cert.pem`);
+    assert.equal(CLIENT_KEY_FILEPATH, `${mount.mountPath}/client-key.pem`);
+    assert.equal(mount.subPath, undefined);
+    const { secret } = pod.volumes.find(({ name }: Manifest) => name === "login");
+    assert.equal(secret.secretName, "smtp-relay-login");
+    assert.ok(page.includes(`create secret generic ${secret.secretName} `));
   });
 
   it("have what the overlay with a queue on a volume has", () => {

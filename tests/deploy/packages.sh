@@ -166,6 +166,8 @@ gunzip --stdout "$share/man/man1/$name.1.gz" > "$work/$name.1"
 said=$(mandoc -T lint -W warning "$work/$name.1") || fail "the man page: $said"
 mandoc -T ascii "$work/$name.1" | sed 's/.\x08//g' | grep_all "$name check --service" ||
   fail "the man page has no example"
+"$share/doc/$name/deploy/entra/setup.sh" --help | grep_all 'setup.sh --mailbox ADDRESS' ||
+  fail "the script for Entra ID is not there"
 
 completes() { # shell, what it completes, words that it must offer
   local shell=$1 line=$2 offered

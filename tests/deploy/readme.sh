@@ -96,7 +96,7 @@ wait_for relay "Relay started"
 filled() {
   block "$1" | sed "s/TENANT_ID/$tenant/; s/CLIENT_ID/$app/; s/CLIENT_SECRET/any-secret/"
 }
-bash -c "$(filled 'curl --ssl-reqd')" > "$work/curl.log" 2>&1 || fail "curl"
+bash -c "$(filled 'curl -v --ssl-reqd')" > "$work/curl.log" 2>&1 || fail "curl"
 messages=$(curl -sS "$cloud/api/messages" | grep -o '"from":"scanner@example.com"' | wc -l)
 [ "$messages" = 1 ] || fail "$messages of 1 message arrived"
 first_message=$SECONDS
