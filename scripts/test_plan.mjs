@@ -11,10 +11,18 @@ const TEST = "_test.ts";
 const SINGLY = ["tests/end_to_end", "tests/sandbox", "tests/commands", "tests/deploy"];
 
 /** Next, as each of them takes long: a runtime that begins one at the end would be waited for. */
-const SLOW = ["tests/security", "tests/fuzz", "tests/queue", "tests/server", "tests/real"];
+const SLOW = [
+  ...["tests/security", "tests/fuzz", "tests/queue", "tests/server", "tests/scripts", "tests/real"],
+];
 
-/** What tries scripts of the shell alone: no runtime of ours runs them, so once is enough. */
-const ONCE = ["tests/deploy/entra_test.ts"];
+/**
+ * Files and folders that try scripts of the repository, or what is deployed: nothing of that runs on either
+ * runtime, or on Bun alone, so once is enough. It is then Bun.
+ */
+const ONCE = [
+  ...["tests/deploy/entra_test.ts", "tests/deploy/helm_test.ts", "tests/deploy/workflows_test.ts"],
+  ...["tests/package", "tests/real", "tests/scripts", "tests/site"],
+];
 
 /** What tries less in `npm test` asks this file whether it may (tests/support/thorough.ts). */
 const HAS_QUICK_FORM = /\/(?:thorough|property|budget)\.ts"|\bstartable\(/;
@@ -75,7 +83,8 @@ export function filesAgain(root, paths) {
  * @param {string[]} runtimes all there are
  */
 export function runtimesOf({ files }, runtimes) {
-  return files.every((file) => ONCE.includes(file)) ? runtimes.slice(-1) : runtimes;
+  const isOnce = (file) => ONCE.some((path) => `${file}/`.startsWith(`${path}/`));
+  return files.every(isOnce) ? runtimes.slice(-1) : runtimes;
 }
 
 /**

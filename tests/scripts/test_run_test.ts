@@ -38,12 +38,20 @@ describe("the tests that are run", () => {
     assert.deepEqual(again.Bun, [program, QUICK, property]);
   });
 
-  it("run on both runtimes, but for those of scripts that neither runs", () => {
+  it("run on both runtimes, but for those of scripts and of what is deployed", () => {
     const runtimes = ["Deno", "Bun"];
+    const once = new Set<string>();
     for (const piece of pieces(testFiles(root, ["tests"], false))) {
-      const once = piece.files[0] === "tests/deploy/entra_test.ts";
-      assert.deepEqual(runtimesOf(piece, runtimes), once ? ["Bun"] : runtimes);
+      const chosen = runtimesOf(piece, runtimes);
+      if (chosen.length === 1) { for (const file of piece.files) once.add(file); }
+      else assert.deepEqual(chosen, runtimes);
     }
+    for (const file of ["tests/deploy/entra_test.ts", "tests/scripts/release_test.ts"]) {
+      assert.ok(once.has(file), file);
+    }
+    // What the relay itself is made of runs on both.
+    const ofScripts = /^tests\/(?:deploy|package|real|scripts|site)\//;
+    assert.deepEqual([...once].filter((file) => !ofScripts.test(file)), []);
   });
 
   it("share a process within a folder, but for those that start programs themselves", () => {
