@@ -75,6 +75,16 @@ describe("the site of this project", () => {
     }
   });
 
+  it("has the words in its first page's title and summary that administrators search for", () => {
+    const [head] = pages.get("index.html")!.split("</head>");
+    const [, title] = /<title>([^<]+)<\/title>/.exec(head!)!;
+    const [, summary] = /<meta name="description" content="([^"]+)">/.exec(head!)!;
+    for (const words of ["Printers", "SMTP AUTH", "basic authentication", "disabled"]) {
+      assert.ok(title!.includes(words) && summary!.includes(words), words);
+    }
+    assert.match(summary!, /Microsoft 365/);
+  });
+
   it("shows names of pages, not of files", () => {
     for (const [name, html] of pages) assert.doesNotMatch(html, />\S+\.md<\/a>/, name);
   });
