@@ -20,7 +20,12 @@ const SLOW = [
  * runtime, or on Bun alone, so once is enough. It is then Bun.
  */
 const ONCE = [
-  ...["tests/deploy/entra_test.ts", "tests/deploy/helm_test.ts", "tests/deploy/workflows_test.ts"],
+  ...[
+    "tests/deploy/azure_form_test.ts",
+    "tests/deploy/azure_test.ts",
+    "tests/deploy/entra_test.ts",
+  ],
+  ...["tests/deploy/helm_test.ts", "tests/deploy/workflows_test.ts"],
   ...["tests/package", "tests/real", "tests/scripts", "tests/site"],
 ];
 

@@ -158,6 +158,11 @@ describe("the search", () => {
     assert.equal(search("troubleshooting")[0], "troubleshooting.html");
   });
 
+  it("finds the first page by the words that administrators search for", () => {
+    const found = search("SMTP AUTH basic authentication disabled printer");
+    assert.ok(found.slice(0, 3).includes("index.html"), found.join());
+  });
+
   it("finds a make, a setting, a code and the beginning of a word", () => {
     assert.equal(search("acme")[0], "devices/acme.html");
     assert.ok(search("QUEUE_MAX_AGE").includes("settings.html"));
