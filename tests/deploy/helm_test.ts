@@ -283,7 +283,7 @@ describe("the examples of the chart's page", OPTIONS, () => {
     assert.deepEqual([DELIVERY_MODE, GRAPH_CONCURRENCY], ["queue", 2]);
   });
 
-  it("are watched as deploy/monitoring is, and let nobody else in", () => {
+  it("are watched as deploy/monitoring is, and let nothing else in", () => {
     const objects = example(({ metrics }) => metrics);
     const service = objects.get("Service-metrics");
     const { spec, metadata } = objects.get("ServiceMonitor");
@@ -342,7 +342,7 @@ describe("the chart with other values", OPTIONS, () => {
     const { spec } = objects.get("Service");
     assert.deepEqual(spec.ports.map(({ port }: Manifest) => port), [25, 587]);
     assert.equal(spec.externalTrafficPolicy, undefined);
-    // Only what the service lets in, and nobody at the status page.
+    // Only what the service lets in, and nothing to the status page.
     const [rule, ...others] = objects.get("NetworkPolicy").spec.ingress;
     assert.deepEqual([rule.from, others], [undefined, []]);
   });
@@ -380,14 +380,14 @@ describe("the chart refuses", OPTIONS, () => {
   const wrong: [string, Values, RegExp][] = [
     ["an unknown value", { tsl: {} }, /additional properties 'tsl' not allowed/],
     ["an unknown setting", { settings: { LOG_LEVLE: "INFO" } }, /'LOG_LEVLE' not allowed/],
-    ["a port that is none", { service: { ports: { smtp: 99999 } } }, /\/service\/ports\/smtp/],
+    ["a port out of range", { service: { ports: { smtp: 99999 } } }, /\/service\/ports\/smtp/],
     ["another source", { tls: { source: "files" } }, /\/tls\/source.*'secret', 'keyvault', 'none'/],
     ["another queue", { queue: { type: "redis" } }, /\/queue\/type.*'none', 'sqlite', 'azure'/],
     ["an address without length", {
       service: { loadBalancerSourceRanges: ["10.0.0.1"] },
     }, /\/service\/loadBalancerSourceRanges\/0/],
     ["an image's short digest", { image: { digest: "sha256:12" } }, /\/image\/digest/],
-    ["a name that is none", { hostname: "smtp example" }, /\/hostname/],
+    ["a malformed host name", { hostname: "smtp example" }, /\/hostname/],
     ["a share for the queue", {
       queue: { sqlite: { accessModes: ["ReadWriteMany"] } },
     }, /\/queue\/sqlite\/accessModes\/0/],
