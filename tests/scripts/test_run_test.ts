@@ -49,9 +49,13 @@ describe("the tests that are run", () => {
     for (const file of ["tests/deploy/entra_test.ts", "tests/scripts/release_test.ts"]) {
       assert.ok(once.has(file), file);
     }
-    // What the relay itself is made of runs on both.
+    // What the relay itself is made of runs on both, but for its pages in a browser.
     const ofScripts = /^tests\/(?:deploy|package|real|scripts|site)\//;
-    assert.deepEqual([...once].filter((file) => !ofScripts.test(file)), []);
+    assert.deepEqual([...once].filter((file) => !ofScripts.test(file)).sort(), [
+      "tests/end_to_end/readme_page_test.ts",
+      "tests/sandbox/inbox_page_test.ts",
+      "tests/status/page_test.ts",
+    ]);
   });
 
   it("share a process within a folder, but for those that start programs themselves", () => {
@@ -61,6 +65,8 @@ describe("the tests that are run", () => {
       { folder: "tests/end_to_end", files: ["tests/end_to_end/b_test.ts"] },
       { folder: "tests/smtp", files: ["tests/smtp/a_test.ts", "tests/smtp/b_test.ts"] },
     ]);
+    const status = ["page", "routes", "status"].map((name) => `tests/status/${name}_test.ts`);
+    assert.deepEqual(pieces(status).map(({ files }) => files), [status.slice(1), [status[0]]]);
   });
 });
 
