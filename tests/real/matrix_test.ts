@@ -143,7 +143,7 @@ describe("set_up.ps1 and tear_down.ps1, as texts", () => {
   });
 
   it("write and remove a file that git leaves alone: it has the secret", () => {
-    const [, file] = /\$SettingsFile = '([^']+)'/.exec(setUp)!;
+    const [, file = "none"] = /\$SettingsFile = '([^']+)'/.exec(setUp)!;
     const ignored = readFileSync(join(ROOT, ".gitignore"), "utf8").split("\n");
     assert.ok(ignored.includes(`/${file}`), file);
   });
