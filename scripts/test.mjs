@@ -148,8 +148,9 @@ function testing(runtime, { folder, files }, testRun) {
       // The process has died, which its status says.
     }
     const found = counts(xml);
-    // A file that cannot be loaded has no tests.
-    if (status !== 0 || found.passed + found.failed + found.skipped === 0) {
+    // Bun does not count the tests of a group that is skipped: no haproxy, no Helm, no browser.
+    if (status === 0 && found.passed + found.failed + found.skipped === 0) found.skipped = 1;
+    if (status !== 0) {
       found.failed ||= 1;
       const failed = failedFiles(files, xml, output);
       fail(

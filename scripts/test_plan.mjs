@@ -1,7 +1,9 @@
 // Which tests run, in which pieces, and in which order.
 
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { join, relative } from "node:path";
+import { join, posix, relative } from "node:path";
+
+const { dirname } = posix;
 
 /** A test file whose name ends so takes long, or needs the machine for itself: `npm run test:long`. */
 const LONG = "_long_test.ts";
@@ -11,13 +13,31 @@ const TEST = "_test.ts";
 const SINGLY = ["tests/end_to_end", "tests/sandbox", "tests/commands", "tests/deploy"];
 
 /** Next, as each of them takes long: a runtime that begins one at the end would be waited for. */
-const SLOW = ["tests/security", "tests/fuzz", "tests/queue", "tests/server", "tests/real"];
+const SLOW = [
+  ...["tests/security", "tests/fuzz", "tests/queue", "tests/server", "tests/status"],
+  ...["tests/scripts", "tests/real"],
+];
 
-/** What tries scripts of the shell alone: no runtime of ours runs them, so once is enough. */
-const ONCE = ["tests/deploy/entra_test.ts"];
+/**
+ * Files and folders that try scripts of the repository, or what is deployed: nothing of that runs on either
+ * runtime, or on Bun alone, so once is enough. It is then Bun.
+ */
+const ONCE = [
+  ...[
+    "tests/deploy/azure_form_test.ts",
+    "tests/deploy/azure_test.ts",
+    "tests/deploy/entra_test.ts",
+  ],
+  ...["tests/deploy/helm_test.ts", "tests/deploy/workflows_test.ts"],
+  ...["tests/package", "tests/real", "tests/scripts", "tests/site"],
+  // Pages in a browser: that each runtime serves them, other tests say.
+  ...["tests/end_to_end/readme_page_test.ts", "tests/sandbox/inbox_page_test.ts"],
+  "tests/status/page_test.ts",
+];
+const isOnce = (file) => ONCE.some((path) => `${file}/`.startsWith(`${path}/`));
 
 /** What tries less in `npm test` asks this file whether it may (tests/support/thorough.ts). */
-const HAS_QUICK_FORM = /\/(?:thorough|property|budget)\.ts"|\bstartable\(/;
+const HAS_QUICK_FORM = /\/(?:thorough|property|budget)\.ts"|\bstartable(?:It)?\(/;
 /** What starts the program takes what is shipped: on Bun, the program from source is another one. */
 const STARTS_PROGRAMS = /\bPROGRAMS\b/;
 
@@ -75,32 +95,30 @@ export function filesAgain(root, paths) {
  * @param {string[]} runtimes all there are
  */
 export function runtimesOf({ files }, runtimes) {
-  return files.every((file) => ONCE.includes(file)) ? runtimes.slice(-1) : runtimes;
+  return files.every(isOnce) ? runtimes.slice(-1) : runtimes;
 }
 
 /**
  * Divides files into pieces: a folder is one, so that its files share the time that a process takes to
- * start; but what starts programs itself is divided further, for the pieces to end about together.
+ * start. What starts programs itself is divided further, for the pieces to end about together; and what runs
+ * once is apart from what runs on both runtimes.
  *
  * @param {string[]} files
  * @returns {Piece[]} those that take longest first
  */
 export function pieces(files) {
-  const folders = new Map();
+  const groups = new Map();
   for (const file of files) {
-    const folder = file.split("/").slice(0, -1).join("/");
-    folders.set(folder, [...(folders.get(folder) ?? []), file]);
+    const key = `${dirname(file)} ${isOnce(file)}`;
+    groups.set(key, [...(groups.get(key) ?? []), file]);
   }
   const order = [...SINGLY, ...SLOW];
-  const rank = (folder) => {
-    const place = order.findIndex((name) => `${folder}/`.startsWith(`${name}/`));
+  const rank = ([file]) => {
+    const place = order.findIndex((name) => `${dirname(file)}/`.startsWith(`${name}/`));
     return place < 0 ? order.length : place;
   };
-  return [...folders]
-    .sort(([a, ofA], [b, ofB]) => rank(a) - rank(b) || ofB.length - ofA.length)
-    .flatMap(([folder, files]) =>
-      rank(folder) < SINGLY.length
-        ? files.map((file) => ({ folder, files: [file] }))
-        : [{ folder, files }]
-    );
+  return [...groups.values()]
+    .sort((a, b) => rank(a) - rank(b) || b.length - a.length)
+    .flatMap((group) => rank(group) < SINGLY.length ? group.map((file) => [file]) : [group])
+    .map((files) => ({ folder: dirname(files[0]), files }));
 }

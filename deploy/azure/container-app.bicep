@@ -1,6 +1,6 @@
 // The relay in Azure Container Apps: certificate from Key Vault, lookup table, and a queue if it is wanted, by
 // a managed identity that has a right on these and on nothing else. container-app.json is the same as an ARM
-// template, for the portal: whoever changes one changes the other, and a test compares them.
+// template, for the portal: change both together, as a test compares them.
 //
 // NOT COMPILED AND NOT RUN where it was written: no Bicep compiler and no subscription could be had
 // there. A test (tests/deploy/azure_test.ts) reads this file and the other, and holds settings, ports and

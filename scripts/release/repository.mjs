@@ -6,7 +6,7 @@
  * The owner until there is one. Only accounts that an enterprise manages have an underscore, and they
  * publish nothing: no address with this name leads to a stranger's file.
  */
-const UNKNOWN_OWNER = "REPO_OWNER";
+export const UNKNOWN_OWNER = "REPO_OWNER";
 
 /**
  * @param {string} text of package.json

@@ -1,6 +1,7 @@
 // Where a file of the project is on the site, and where the repository is.
 
 import { posix } from "node:path";
+import { UNKNOWN_OWNER } from "../release/repository.mjs";
 
 /** Pages, from the project's root: what administrators and developers read. */
 export function isPage(path: string): boolean {
@@ -32,9 +33,6 @@ export function pictureAddress(path: string): string {
 export function relativeAddress(from: string, to: string): string {
   return posix.relative(posix.dirname(from), to);
 }
-
-/** The owner that package.json names while nobody has published the project. */
-const UNKNOWN_OWNER = "REPO_OWNER";
 
 /**
  * Where the repository is: `repository.url` in package.json.

@@ -82,7 +82,7 @@ export function framed(
       ? fragment
       : escapeHtml(link(frame.addresses.get(path)!) + fragment);
   const isHome = page.path === "README.md";
-  const title = isHome ? `${NAME}: ${SUBJECT}` : `${page.title} · ${NAME}`;
+  const title = `${isHome ? SUBJECT : page.title} · ${NAME}`;
   const head = [
     `<meta charset="utf-8">`,
     `<meta http-equiv="Content-Security-Policy" content="${POLICY}">`,
@@ -145,7 +145,8 @@ ${neighbours(frame, page, link)}</main>
 `;
 }
 
-const SUBJECT = "SMTP for devices, through Microsoft Graph";
+/** What administrators search for whose printers have stopped. */
+const SUBJECT = "Printers send again when SMTP AUTH basic authentication is disabled";
 
 /** Of a paragraph, what search engines show. */
 function shortened(text: string): string {

@@ -7,19 +7,19 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, describe, it } from "node:test";
+import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { parse, parseAllDocuments, stringify } from "yaml";
-import { helm } from "../../scripts/helm.mjs";
 import { repositoryOf } from "../../scripts/release/repository.mjs";
 import { loadSettings } from "../../src/settings/load.ts";
 import { SETTINGS, type Settings } from "../../src/settings/schema.ts";
+import { HELM, NO_HELM } from "../support/helm.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const CHART = join(ROOT, "deploy/helm/smtp-oauth-relay");
 const BASE = join(ROOT, "deploy/kubernetes/base");
-const HELM = helm();
 const RELEASE = "smtp-relay";
+const OPTIONS = { skip: NO_HELM };
 
 // deno-lint-ignore no-explicit-any -- manifests have no types here
 type Manifest = any;
@@ -32,7 +32,7 @@ const read = (path: string) => parse(readFileSync(path, "utf8"), { version: "1.2
 const base = (name: string): Manifest => read(join(BASE, `${name}.yaml`));
 
 function run(...args: string[]) {
-  const [program, ...first] = HELM as [string, ...string[]];
+  const [program, ...first] = HELM;
   const env = { PATH: "/usr/bin:/bin", HELM_CACHE_HOME: work, HELM_CONFIG_HOME: work };
   return spawnSync(program, [...first, ...args], { encoding: "utf8", env });
 }
@@ -94,7 +94,7 @@ function settingsOf(objects: Map<string, Manifest>, ...warnings: RegExp[]): Sett
   return loaded.settings;
 }
 
-describe("the chart for Helm", () => {
+describe("the chart for Helm", OPTIONS, () => {
   it("has nothing that Helm finds fault with", () => {
     const { status, stdout } = run("lint", CHART, "--strict");
     assert.equal(status, 0, stdout);
@@ -122,9 +122,11 @@ describe("the chart for Helm", () => {
   });
 });
 
-describe("the chart as it comes", () => {
-  const objects = render();
-  const deployment = objects.get("Deployment");
+describe("the chart as it comes", OPTIONS, () => {
+  let objects: Map<string, Manifest>;
+  before(() => {
+    objects = render();
+  });
   /** The chart's objects are of one release among others: labels have the release, too. */
   const instance = { "app.kubernetes.io/instance": RELEASE };
   const selector = { ...base("deployment").spec.selector.matchLabels, ...instance };
@@ -147,6 +149,7 @@ describe("the chart as it comes", () => {
   });
 
   it("runs the pod of the kustomize base", () => {
+    const deployment = objects.get("Deployment");
     const wanted = base("deployment");
     assert.deepEqual(deployment.metadata.name, wanted.metadata.name);
     const { annotations } = deployment.spec.template.metadata;
@@ -187,7 +190,7 @@ describe("the chart as it comes", () => {
   });
 });
 
-describe("the examples of the chart's page", () => {
+describe("the examples of the chart's page", OPTIONS, () => {
   const page = readFileSync(join(CHART, "README.md"), "utf8");
   const all = [...page.matchAll(/^ *```yaml\n([^]*?)^ *```$/gm)].map(([, text]) => parse(text!));
   const example = (has: (values: Manifest) => unknown) => render(all.find((values) => has(values)));
@@ -294,7 +297,7 @@ describe("the examples of the chart's page", () => {
     assert.deepEqual([DELIVERY_MODE, GRAPH_CONCURRENCY], ["queue", 2]);
   });
 
-  it("are watched as deploy/monitoring is, and let nobody else in", () => {
+  it("are watched as deploy/monitoring is, and let nothing else in", () => {
     const objects = example(({ metrics }) => metrics);
     const service = objects.get("Service-metrics");
     const { spec, metadata } = objects.get("ServiceMonitor");
@@ -321,7 +324,7 @@ describe("the examples of the chart's page", () => {
   });
 });
 
-describe("the chart with other values", () => {
+describe("the chart with other values", OPTIONS, () => {
   it("leaves out what is not wanted", () => {
     const objects = render({
       tls: { source: "none" },
@@ -353,7 +356,7 @@ describe("the chart with other values", () => {
     const { spec } = objects.get("Service");
     assert.deepEqual(spec.ports.map(({ port }: Manifest) => port), [25, 587]);
     assert.equal(spec.externalTrafficPolicy, undefined);
-    // Only what the service lets in, and nobody at the status page.
+    // Only what the service lets in, and nothing to the status page.
     const [rule, ...others] = objects.get("NetworkPolicy").spec.ingress;
     assert.deepEqual([rule.from, others], [undefined, []]);
   });
@@ -387,18 +390,18 @@ describe("the chart with other values", () => {
   });
 });
 
-describe("the chart refuses", () => {
+describe("the chart refuses", OPTIONS, () => {
   const wrong: [string, Values, RegExp][] = [
     ["an unknown value", { tsl: {} }, /additional properties 'tsl' not allowed/],
     ["an unknown setting", { settings: { LOG_LEVLE: "INFO" } }, /'LOG_LEVLE' not allowed/],
-    ["a port that is none", { service: { ports: { smtp: 99999 } } }, /\/service\/ports\/smtp/],
+    ["a port out of range", { service: { ports: { smtp: 99999 } } }, /\/service\/ports\/smtp/],
     ["another source", { tls: { source: "files" } }, /\/tls\/source.*'secret', 'keyvault', 'none'/],
     ["another queue", { queue: { type: "redis" } }, /\/queue\/type.*'none', 'sqlite', 'azure'/],
     ["an address without length", {
       service: { loadBalancerSourceRanges: ["10.0.0.1"] },
     }, /\/service\/loadBalancerSourceRanges\/0/],
     ["an image's short digest", { image: { digest: "sha256:12" } }, /\/image\/digest/],
-    ["a name that is none", { hostname: "smtp example" }, /\/hostname/],
+    ["a malformed host name", { hostname: "smtp example" }, /\/hostname/],
     ["a share for the queue", {
       queue: { sqlite: { accessModes: ["ReadWriteMany"] } },
     }, /\/queue\/sqlite\/accessModes\/0/],

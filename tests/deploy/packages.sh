@@ -282,6 +282,7 @@ grep_all "^$name: put cert.pem and key.pem .* then: systemctl enable --now $name
 expect_installed
 
 system=$work/rpm_root
+by_rpm=-$SECONDS
 cp "$work"/distribution/RPMS/noarch/*.rpm "$system/root/distribution.rpm"
 said=$(in_root apt-get install --yes --quiet --no-install-recommends systemd rpm 2>&1) ||
   fail "apt-get install systemd rpm: $said"
@@ -293,6 +294,7 @@ grep_all "^$name: put cert.pem and key.pem .* then: systemctl enable --now $name
   fail "it is not said what is to be done: $said"
 in_root rpm --force-debian -V $name || fail "rpm -V"
 expect_installed
+((by_rpm += SECONDS)) || true
 
 # --- each under its systemd ---
 
@@ -418,7 +420,7 @@ expect_removed() {
 system=$work/deb_root
 start_system
 configure_and_send
-sent=$SECONDS
+by_deb=$((SECONDS - bare - by_rpm))
 # As the page has it, but for the address; the network has none.
 echo "deb [signed-by=/etc/apt/keyrings/$name.asc] file:/srv/repository/deb ./" |
   inside tee /etc/apt/sources.list.d/$name.list > /dev/null
@@ -478,8 +480,10 @@ inside stat -c '%U' /var/lib/$name/queue.db | grep_all -x $name || fail "the que
 stop_system
 
 system=$work/rpm_root
+((by_rpm -= SECONDS)) || true
 start_system
 configure_and_send
+((by_rpm += SECONDS)) || true
 said=$(inside rpm --force-debian -U /root/new.rpm 2>&1) || fail "rpm -U: $said"
 [[ $said == "warning: $configuration/environment created as $configuration/environment.rpmnew" ]] ||
   fail "rpm -U says $said"
@@ -491,4 +495,5 @@ if inside find /etc/systemd/system -name "$name*" | grep .; then fail "an erased
 stop_system
 
 echo "ok packages: the same twice, lintian is content; as .deb and .rpm installed, configured, sent," \
-  "upgraded, removed; from a bare Debian to the first message $((sent - bare)) s, all $((SECONDS - begun)) s"
+  "upgraded, removed; from a bare system to the first message: by apt $by_deb s, by rpm" \
+  "$by_rpm s, all $((SECONDS - begun)) s"

@@ -4,9 +4,10 @@
 # place of Microsoft's services. (The README's other command, `npm test`, is what runs all tests; here
 # it runs those of the docs.)
 #
-# Commands are taken from README.md (tests/docs/readme_test.ts asks for each of its blocks here); only TENANT_ID and the like are filled in. Needs ports 8025 and
-# 8026 of the loopback to be free, as the README does, and git, npm, openssl and curl. Prints one line, with
-# the minutes; exit 0 when all is well, 1 when not.
+# Commands are taken from README.md (tests/docs/readme_test.ts asks for each of its blocks here); only
+# TENANT_ID and the like are filled in. Needs ports 8025 and 8026 of the loopback to be free, as the README
+# does, and git, npm, openssl and curl. Prints one line, with the seconds; exit 0 when all is well, 1 when
+# not.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)

@@ -156,6 +156,14 @@ describe("the workflows", () => {
     }
   });
 
+  it("run no script for a release that CONTRIBUTING.md does not explain", () => {
+    const page = read("CONTRIBUTING.md");
+    const runs = steps.filter(({ place }) => place.startsWith("release.yml"));
+    const scripts = runs.flatMap(({ step }) => step.run?.match(/scripts\/[\w./]+\.mjs/g) ?? []);
+    assert.ok(scripts.length >= 6);
+    for (const script of scripts) assert.ok(page.includes(`| \`node ${script} `), script);
+  });
+
   it("end a job that hangs", () => {
     for (const { place, job } of jobs) {
       if (job.uses === undefined) assert.ok((job["timeout-minutes"] ?? 360) <= 180, place);

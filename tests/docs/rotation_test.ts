@@ -17,6 +17,24 @@ describe("rotation.md", () => {
     assert.deepEqual(secrets.filter((name) => !page.includes(`\`${name}\``)), []);
   });
 
+  it("says how many days before its end each certificate is reported, as the alerts do", () => {
+    const alerts = readFileSync(new URL("deploy/monitoring/alerts.yaml", ROOT), "utf8");
+    const days = [
+      ...alerts.matchAll(
+        /(?:certificate|credential)_expires_timestamp_seconds - time\(\) < (\d+) \* 86400/g,
+      ),
+    ]
+      .map(([, number]) => number!);
+    assert.equal(days.length, 2);
+    const [tls, login] = days;
+    const words = page.replace(/\s+/g, " ");
+    assert.ok(
+      words.includes(
+        `of TLS from ${tls} days before its end, of the login to Entra ID from ${login}`,
+      ),
+    );
+  });
+
   it("names tests that exist", () => {
     const paths = [...page.matchAll(/`(tests\/[\w/]+\.ts)`/g)].map((match) => match[1]!);
     assert.ok(paths.length >= 5);

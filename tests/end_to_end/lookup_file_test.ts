@@ -31,6 +31,7 @@ import {
   SECRET,
   serve,
   startable,
+  startableIt,
   TENANT,
   USERNAME,
 } from "./programs.ts";
@@ -43,6 +44,7 @@ const HASH = /\$(?:scrypt|sha256)\$/;
 
 for (const program of PROGRAMS) {
   describe(`the lookup command on a file, with ${program.name}`, () => {
+    const itStarts = startableIt(program);
     let directory: string;
     let path: string;
     let output = "";
@@ -62,7 +64,7 @@ for (const program of PROGRAMS) {
     const content = () => readFileSync(path, "utf8");
     const entries = () => JSON.parse(content()) as Record<string, Record<string, unknown>>;
 
-    it("takes its settings from a service's unit with --service", async () => {
+    itStarts("takes its settings from a service's unit with --service", async () => {
       await lookup(["set", "scanner", ...IDS]);
       const unit = join(directory, "relay.service");
       writeFileSync(join(directory, "environment"), "LOOKUP_FILE=lookup.json\n");
@@ -81,7 +83,7 @@ for (const program of PROGRAMS) {
       assert.match(both.stderr, /leave --env-file out/);
     });
 
-    it("makes the file, and makes, shows, changes and deletes entries", async () => {
+    itStarts("makes the file, and makes, shows, changes and deletes entries", async () => {
       const none = await lookup(["list"]);
       assert.deepEqual([none.status, none.stdout], [1, ""]);
       assert.match(
@@ -105,7 +107,7 @@ for (const program of PROGRAMS) {
       assert.deepEqual(readdirSync(directory).sort(), ["lookup.json", "lookup.json.lock"]);
     });
 
-    it("keeps order, style, mode and all that it does not know, through a link", async () => {
+    itStarts("keeps order, style, mode and all that it does not know, through a link", async () => {
       const real = join(directory, "real.json");
       const text =
         `\ufeff{\r\n\t"$schema": "lookup.schema.json",\r\n\t"9": { "floor":  [1, 2] },\r\n` +
@@ -138,7 +140,7 @@ for (const program of PROGRAMS) {
       }
     });
 
-    it("loses nothing of many changes at once", async () => {
+    itStarts("loses nothing of many changes at once", async () => {
       const count = 6;
       const changes = Array.from({ length: count }, (_, i) => [
         lookup(["set", `device${i}`, ...IDS]),
@@ -153,7 +155,7 @@ for (const program of PROGRAMS) {
       assert.deepEqual(all["shared"], { ...ENTRY, from_name: "x", description: "y" });
     });
 
-    it("changes nothing in a file with a mistake, and says where it is", async () => {
+    itStarts("changes nothing in a file with a mistake, and says where it is", async () => {
       const text = '{\n  "a": {},\n  "a": {}\n}';
       writeFileSync(path, text);
       for (const args of [["list"], ["set", "b", ...IDS], ["delete", "a", "--yes"]]) {
@@ -164,7 +166,7 @@ for (const program of PROGRAMS) {
       assert.equal(content(), text);
     });
 
-    it("makes a password, prints it once and alone, and keeps its hash", async () => {
+    itStarts("makes a password, prints it once and alone, and keeps its hash", async () => {
       await lookup(["set", "scanner", ...DEVICE.slice(0, 2)]);
       const refused = await lookup(["set-password", "scanner"]);
       assert.deepEqual([refused.status, refused.stdout], [1, ""]);
@@ -191,7 +193,7 @@ for (const program of PROGRAMS) {
       assert.match(entries()["scanner"]!["password_hash"] as string, /^\$scrypt\$ln=14,r=8,p=1\$/);
     });
 
-    it("says with the password what still keeps the device from its login", async () => {
+    itStarts("says with the password what still keeps the device from its login", async () => {
       // What looks like a made password is never looked up.
       const id = "abcDEFghi123456789012345";
       await lookup(["set", id, ...DEVICE, "disabled=true"]);
@@ -203,7 +205,7 @@ for (const program of PROGRAMS) {
       assert.match(stderr, /: ok; its username is id@lookup alone: the id is too long .*\n$/);
     });
 
-    it("keeps two passwords valid for a change, and ends the first", async () => {
+    itStarts("keeps two passwords valid for a change, and ends the first", async () => {
       await lookup(["set", "scanner", ...DEVICE]);
       const early = await lookup(["set-password", "scanner", "--next"]);
       assert.deepEqual([early.status, early.stdout], [1, ""]);
@@ -222,7 +224,7 @@ for (const program of PROGRAMS) {
       assert.equal(entries()["scanner"]!["password_hash"], second);
     });
 
-    it("takes a chosen password from standard input", async () => {
+    itStarts("takes a chosen password from standard input", async () => {
       await lookup(["set", "scanner", ...DEVICE]);
       const give = async (text: string) => {
         const [command, ...before] = program.command;
@@ -270,7 +272,7 @@ for (const program of PROGRAMS) {
       [["set", "x", ...IDS, "password_hash=hunter2"], 2, /password_hash must be \$scrypt\$ln=14,/],
       [["set", "$schema", ...IDS], 1, /\$schema can be no id there$/m],
     ];
-    it("ends with one line for a command line that is wrong", async () => {
+    itStarts("ends with one line for a command line that is wrong", async () => {
       writeFileSync(path, "{}");
       for (const [args, status, line] of startable(program, WRONG)) {
         const result = await lookup(args);
@@ -280,20 +282,23 @@ for (const program of PROGRAMS) {
       }
     });
 
-    it("writes to the file and not to the table where both are set, and says so", async () => {
-      const both = { AZURE_TABLES_URL: "https://account.table.core.windows.net/users" };
-      const made = await lookup(["set", "a", ...IDS], both);
-      assert.deepEqual([made.status, made.stdout], [0, 'Entry "a" created: ok\n']);
-      const { stderr } = await lookup(["list"], both);
-      assert.match(
-        stderr,
-        /these entries are in LOOKUP_FILE; logins look in the table for others\n$/,
-      );
-    });
+    itStarts(
+      "writes to the file and not to the table where both are set, and says so",
+      async () => {
+        const both = { AZURE_TABLES_URL: "https://account.table.core.windows.net/users" };
+        const made = await lookup(["set", "a", ...IDS], both);
+        assert.deepEqual([made.status, made.stdout], [0, 'Entry "a" created: ok\n']);
+        const { stderr } = await lookup(["list"], both);
+        assert.match(
+          stderr,
+          /these entries are in LOOKUP_FILE; logins look in the table for others\n$/,
+        );
+      },
+    );
 
     it("has shown no hash and no given password", () => {
       const shown = output.replaceAll("$scrypt$ln=14,r=8,p=1$SALT$HASH or $sha256$SALT$HASH", "");
-      assert(shown.length > 1000);
+      assert(shown.length > 100);
       assert.doesNotMatch(shown, HASH);
       assert(!shown.includes("hunter2"));
     });

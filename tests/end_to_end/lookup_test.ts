@@ -27,6 +27,7 @@ import {
   SECRET,
   serve,
   startable,
+  startableIt,
   TENANT,
   USERNAME,
 } from "./programs.ts";
@@ -41,6 +42,7 @@ const IDENTITY_SECRET = "1dentity-secret-that-must-not-show";
 
 for (const program of PROGRAMS) {
   describe(`the lookup command, on ${program.name}`, () => {
+    const itStarts = startableIt(program);
     let azurite: Azurite;
     let stage: ReturnType<typeof admin>;
     let output = "";
@@ -65,7 +67,7 @@ for (const program of PROGRAMS) {
       return { status, stdout: running.stdout, stderr: running.stderr };
     };
 
-    it("makes, shows, changes and deletes entries", async () => {
+    itStarts("makes, shows, changes and deletes entries", async () => {
       const list = await lookup(["list"]);
       assert.deepEqual([list.status, list.stdout, list.stderr], [
         0,
@@ -96,7 +98,7 @@ for (const program of PROGRAMS) {
       ]);
     });
 
-    it("shows all entries in aligned columns, with what is wrong with them", async () => {
+    itStarts("shows all entries in aligned columns, with what is wrong with them", async () => {
       await stage.put("b", { tenant_id: "contoso.example", client_id: CLIENT, description: "x" });
       await stage.put("a", { tenant_id: TENANT, client_id: "x\u001b[2J\ny" });
       const { status, stdout } = await lookup(["list"]);
@@ -129,7 +131,7 @@ for (const program of PROGRAMS) {
       for (const id of ["a", "b"]) await lookup(["delete", id, "--yes"]);
     });
 
-    it("gives an entry a password, and shows no hash", async () => {
+    itStarts("gives an entry a password, and shows no hash", async () => {
       const sender = ["credential=certificate", "allowed_senders=@example.com"];
       await lookup(["set", "device", ...IDS, ...sender]);
       const made = await lookup(["set-password", "device"]);
@@ -147,7 +149,7 @@ for (const program of PROGRAMS) {
       await lookup(["delete", "device", "--yes"]);
     });
 
-    it("writes ids as the Python relay compares them", async () => {
+    itStarts("writes ids as the Python relay compares them", async () => {
       const { stdout } = await lookup([
         "set",
         "short",
@@ -160,7 +162,7 @@ for (const program of PROGRAMS) {
       await lookup(["delete", "short", "--yes"]);
     });
 
-    it("explains why a readable entry cannot be used", async () => {
+    itStarts("explains why a readable entry cannot be used", async () => {
       const made = await lookup([
         "set",
         "scanner",
@@ -205,7 +207,7 @@ for (const program of PROGRAMS) {
       await lookup(["delete", "scanner", "--yes"]);
     });
 
-    it("lists all mistakes of a `set` together", async () => {
+    itStarts("lists all mistakes of a `set` together", async () => {
       const wrong = await lookup([
         "set",
         "a/b",
@@ -233,7 +235,7 @@ for (const program of PROGRAMS) {
       );
     });
 
-    it("deletes nothing when it cannot ask for confirmation", async () => {
+    itStarts("deletes nothing when it cannot ask for confirmation", async () => {
       await stage.put("kept", { tenant_id: TENANT, client_id: CLIENT });
       const { status, stdout, stderr } = await lookup(["delete", "kept"]);
       assert.deepEqual([status, stdout], [2, ""]);
@@ -314,25 +316,33 @@ for (const program of PROGRAMS) {
       });
     }
 
-    it("exits with 78 for a bad setting, with 1 for a table that cannot be read", async () => {
-      const unset = await lookup(["list"], { AZURE_TABLES_URL: "" });
-      assert.deepEqual([unset.status, unset.stdout], [78, ""]);
-      assert.match(unset.stderr, /AZURE_TABLES_URL must be set/);
-      const near = await lookup(["list"], { AZURE_TABLES_URL: "", AZURE_TABLE_URL: "https://x" });
-      assert.match(near.stderr, /AZURE_TABLE_URL is not a setting: did you mean AZURE_TABLES_URL/);
-      const bad = await lookup(["list"], { AZURE_TABLES_CONNECTION_STRING: "AccountKey=hunter2" });
-      assert.equal(bad.status, 78);
-      assert(!bad.stderr.includes("hunter2"));
-      const missing = await lookup(["list"], { AZURE_TABLES_URL: azurite.url("nobodys") });
-      assert.equal(missing.status, 1);
-      assert.match(
-        missing.stderr,
-        /^smtp-oauth-relay: TableNotFound: the table does not exist.*http:\/\/\S+\/nobodys\)\n$/,
-      );
-    });
+    itStarts(
+      "exits with 78 for a bad setting, with 1 for a table that cannot be read",
+      async () => {
+        const unset = await lookup(["list"], { AZURE_TABLES_URL: "" });
+        assert.deepEqual([unset.status, unset.stdout], [78, ""]);
+        assert.match(unset.stderr, /AZURE_TABLES_URL must be set/);
+        const near = await lookup(["list"], { AZURE_TABLES_URL: "", AZURE_TABLE_URL: "https://x" });
+        assert.match(
+          near.stderr,
+          /AZURE_TABLE_URL is not a setting: did you mean AZURE_TABLES_URL/,
+        );
+        const bad = await lookup(["list"], {
+          AZURE_TABLES_CONNECTION_STRING: "AccountKey=hunter2",
+        });
+        assert.equal(bad.status, 78);
+        assert(!bad.stderr.includes("hunter2"));
+        const missing = await lookup(["list"], { AZURE_TABLES_URL: azurite.url("nobodys") });
+        assert.equal(missing.status, 1);
+        assert.match(
+          missing.stderr,
+          /^smtp-oauth-relay: TableNotFound: the table does not exist.*http:\/\/\S+\/nobodys\)\n$/,
+        );
+      },
+    );
 
     it("shows no key", () => {
-      assert(output.length > 1000 && !output.includes(ACCOUNT_KEY));
+      assert(output.length > 100 && !output.includes(ACCOUNT_KEY));
     });
   });
 

@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import process from "node:process";
+import { it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { TEST_RUN, THOROUGH } from "../support/thorough.ts";
 
@@ -41,8 +42,19 @@ export const PROGRAMS: readonly Program[] = TEST_RUN === "again" || SHIPPED === 
  * start as the executable: there `npm test` tries every fourth, and `npm run test:long` all.
  */
 export function startable<Case>(program: Program, cases: readonly Case[]): readonly Case[] {
-  if (THOROUGH || program.name !== "Deno") return cases;
-  return cases.filter((_, number) => number % 4 === 0);
+  return cases.filter((_, number) => isTried(program, number));
+}
+
+/** `it` for tests that start several processes each, for the same reason. */
+export function startableIt(program: Program): (name: string, run: () => Promise<void>) => void {
+  let number = 0;
+  return (name, run) => {
+    if (isTried(program, number++)) it(name, run);
+  };
+}
+
+function isTried(program: Program, number: number): boolean {
+  return THOROUGH || program.name !== "Deno" || number % 4 === 0;
 }
 
 if (!("Deno" in globalThis) && !existsSync(executable)) {

@@ -11,7 +11,7 @@ import { Sealer } from "../../src/queue/sealing.ts";
 import { openSqliteQueue } from "../../src/queue/sqlite/sqlite_queue.ts";
 import type { MessageState, QueueStore } from "../../src/queue/store.ts";
 import { newMessage, QUEUED_SECRET, queueKey } from "../support/fake_queue.ts";
-import { PROGRAMS, root, run, Running, startable } from "./programs.ts";
+import { PROGRAMS, root, run, Running, startable, startableIt } from "./programs.ts";
 
 /** util-linux's `script`, which makes a terminal; others of that name take other arguments. */
 const NO_SCRIPT = /util-linux/.test(String(spawnSync("script", ["--version"]).stdout))
@@ -23,6 +23,7 @@ const CONTENT = "From: scanner@x.test\r\nSubject: s\r\n\r\nGr\u00fc\u00dfe \x1b[
 
 for (const program of PROGRAMS) {
   describe(`the queue command, on ${program.name}`, () => {
+    const itStarts = startableIt(program);
     let folder: string;
     let relay: QueueStore;
     let output = "";
@@ -73,7 +74,7 @@ for (const program of PROGRAMS) {
       return message.id;
     }
 
-    it("lists, shows, retries and deletes what the relay has", async () => {
+    itStarts("lists, shows, retries and deletes what the relay has", async () => {
       assert.deepEqual(await queue(["list"]), { status: 0, stdout: "No messages.\n", stderr: "" });
       const dead = await add("dead");
       const queued = await add();
@@ -101,7 +102,7 @@ for (const program of PROGRAMS) {
       assert.deepEqual(await relay.take(10, new Set()), []);
     });
 
-    it("leaves a message alone that is being sent", async () => {
+    itStarts("leaves a message alone that is being sent", async () => {
       const sending = await add("sending");
       for (const args of [["retry", sending], ["delete", sending, "--yes"]]) {
         const { status, stderr } = await queue(args);
@@ -111,7 +112,7 @@ for (const program of PROGRAMS) {
       assert.match((await queue(["list"])).stdout, new RegExp(`^${sending} +sending `, "m"));
     });
 
-    it("exports a message to the octet, small or large", async () => {
+    itStarts("exports a message to the octet, small or large", async () => {
       const large = CONTENT + "x".repeat(78).concat("\r\n").repeat(8000);
       for (const content of [CONTENT, large]) {
         const id = await add("queued", content);
@@ -127,7 +128,7 @@ for (const program of PROGRAMS) {
       }
     });
 
-    it("takes its settings from a service's unit with --service", async () => {
+    itStarts("takes its settings from a service's unit with --service", async () => {
       const id = await add("held");
       writeFileSync(join(folder, "key"), `${KEY.reveal()}\n`);
       const unit = join(folder, "relay.service");
@@ -224,24 +225,27 @@ for (const program of PROGRAMS) {
       });
     }
 
-    it("exits with 78 for a bad setting, with 1 for a queue that cannot be read", async () => {
-      const bad = await queue(["list"], { QUEUE_URL: "postgres:x", QUEUE_KEY: "hunter2" });
-      assert.equal(bad.status, 78);
-      assert.match(bad.stderr, /^smtp-oauth-relay: QUEUE_URL "postgres:x" must be sqlite:PATH;/m);
-      assert.match(bad.stderr, /^smtp-oauth-relay: QUEUE_KEY must be 32 bytes in base64/m);
-      assert(!bad.stderr.includes("hunter2"));
-      const unnamed = await queue(["list"], { QUEUE_URL: "azure-storage:" });
-      assert.equal(unnamed.status, 78);
-      assert.match(unnamed.stderr, /does not say which account/);
-      const missing = await queue(["list"], { QUEUE_URL: `sqlite:${folder}/none.db` });
-      assert.equal(missing.status, 1);
-      assert.match(
-        missing.stderr,
-        /^smtp-oauth-relay: the queue: .*none\.db: there is no such file/,
-      );
-    });
+    itStarts(
+      "exits with 78 for a bad setting, with 1 for a queue that cannot be read",
+      async () => {
+        const bad = await queue(["list"], { QUEUE_URL: "postgres:x", QUEUE_KEY: "hunter2" });
+        assert.equal(bad.status, 78);
+        assert.match(bad.stderr, /^smtp-oauth-relay: QUEUE_URL "postgres:x" must be sqlite:PATH;/m);
+        assert.match(bad.stderr, /^smtp-oauth-relay: QUEUE_KEY must be 32 bytes in base64/m);
+        assert(!bad.stderr.includes("hunter2"));
+        const unnamed = await queue(["list"], { QUEUE_URL: "azure-storage:" });
+        assert.equal(unnamed.status, 78);
+        assert.match(unnamed.stderr, /does not say which account/);
+        const missing = await queue(["list"], { QUEUE_URL: `sqlite:${folder}/none.db` });
+        assert.equal(missing.status, 1);
+        assert.match(
+          missing.stderr,
+          /^smtp-oauth-relay: the queue: .*none\.db: there is no such file/,
+        );
+      },
+    );
 
-    it("lists with the wrong key what needs none, and ends with 1", async () => {
+    itStarts("lists with the wrong key what needs none, and ends with 1", async () => {
       const id = await add("dead");
       const { status, stdout, stderr } = await queue(["list"], { QUEUE_KEY: queueKey().reveal() });
       assert.equal(status, 1);
@@ -253,7 +257,7 @@ for (const program of PROGRAMS) {
     });
 
     it("shows no secret", () => {
-      assert(output.length > 1000 && !output.includes(QUEUED_SECRET));
+      assert(output.length > 100 && !output.includes(QUEUED_SECRET));
       assert(!output.includes(KEY.reveal()));
     });
   });

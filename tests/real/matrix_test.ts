@@ -142,6 +142,12 @@ describe("set_up.ps1 and tear_down.ps1, as texts", () => {
     assert.ok(tearDown.includes("'Mail.Send', 'Mail.ReadWrite', 'SMTP.SendAsApp'"));
   });
 
+  it("write and remove a file that git leaves alone: it has the secret", () => {
+    const [, file = "none"] = /\$SettingsFile = '([^']+)'/.exec(setUp)!;
+    const ignored = readFileSync(join(ROOT, ".gitignore"), "utf8").split("\n");
+    assert.ok(ignored.includes(`/${file}`), file);
+  });
+
   it("write settings that the program knows", () => {
     const written = [...setUp.matchAll(/^ {2}(\w+) = |\$settings\['(\w+)'\]/gm)]
       .map(([, one, other]) => one ?? other!).filter((name) => name !== "sender");

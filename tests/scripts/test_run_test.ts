@@ -38,12 +38,24 @@ describe("the tests that are run", () => {
     assert.deepEqual(again.Bun, [program, QUICK, property]);
   });
 
-  it("run on both runtimes, but for those of scripts that neither runs", () => {
+  it("run on both runtimes, but for those of scripts and of what is deployed", () => {
     const runtimes = ["Deno", "Bun"];
+    const once = new Set<string>();
     for (const piece of pieces(testFiles(root, ["tests"], false))) {
-      const once = piece.files[0] === "tests/deploy/entra_test.ts";
-      assert.deepEqual(runtimesOf(piece, runtimes), once ? ["Bun"] : runtimes);
+      const chosen = runtimesOf(piece, runtimes);
+      if (chosen.length === 1) { for (const file of piece.files) once.add(file); }
+      else assert.deepEqual(chosen, runtimes);
     }
+    for (const file of ["tests/deploy/entra_test.ts", "tests/scripts/release_test.ts"]) {
+      assert.ok(once.has(file), file);
+    }
+    // What the relay itself is made of runs on both, but for its pages in a browser.
+    const ofScripts = /^tests\/(?:deploy|package|real|scripts|site)\//;
+    assert.deepEqual([...once].filter((file) => !ofScripts.test(file)).sort(), [
+      "tests/end_to_end/readme_page_test.ts",
+      "tests/sandbox/inbox_page_test.ts",
+      "tests/status/page_test.ts",
+    ]);
   });
 
   it("share a process within a folder, but for those that start programs themselves", () => {
@@ -53,6 +65,8 @@ describe("the tests that are run", () => {
       { folder: "tests/end_to_end", files: ["tests/end_to_end/b_test.ts"] },
       { folder: "tests/smtp", files: ["tests/smtp/a_test.ts", "tests/smtp/b_test.ts"] },
     ]);
+    const status = ["page", "routes", "status"].map((name) => `tests/status/${name}_test.ts`);
+    assert.deepEqual(pieces(status).map(({ files }) => files), [status.slice(1), [status[0]]]);
   });
 });
 

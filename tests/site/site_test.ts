@@ -75,6 +75,16 @@ describe("the site of this project", () => {
     }
   });
 
+  it("has the words in its first page's title and summary that administrators search for", () => {
+    const [head] = pages.get("index.html")!.split("</head>");
+    const [, title] = /<title>([^<]+)<\/title>/.exec(head!)!;
+    const [, summary] = /<meta name="description" content="([^"]+)">/.exec(head!)!;
+    for (const words of ["Printers", "SMTP AUTH", "basic authentication", "disabled"]) {
+      assert.ok(title!.includes(words) && summary!.includes(words), words);
+    }
+    assert.match(summary!, /Microsoft 365/);
+  });
+
   it("shows names of pages, not of files", () => {
     for (const [name, html] of pages) assert.doesNotMatch(html, />\S+\.md<\/a>/, name);
   });
@@ -146,6 +156,11 @@ describe("the search", () => {
     assert.equal(search("durable queue")[0], "queue.html");
     assert.ok(search("queue").slice(0, 3).includes("queue.html"));
     assert.equal(search("troubleshooting")[0], "troubleshooting.html");
+  });
+
+  it("finds the first page by the words that administrators search for", () => {
+    const found = search("SMTP AUTH basic authentication disabled printer");
+    assert.ok(found.slice(0, 3).includes("index.html"), found.join());
   });
 
   it("finds a make, a setting, a code and the beginning of a word", () => {
