@@ -106,7 +106,11 @@ export const FACTS: readonly Fact[] = [
     "docs/devices_without_secrets.md#when-the-tenant-forbids-client-secrets",
     "A policy that forbids client secrets leaves those that exist valid",
   ),
-  untried("relay.tenant", "README.md#features", "The relay sends mail through a real tenant"),
+  untried(
+    "relay.tenant",
+    "README.md#what-has-not-been-tried",
+    "The relay sends mail through a real tenant",
+  ),
   untried("setup.scripts", "docs/entra.md#by-script", "The script sets up what a relay needs"),
   untried(
     "vault.real",
