@@ -32,7 +32,8 @@ param networkPrefix string = '10.80.0.0/24'
 @description('An address of the virtual network. If it is false, an address of the internet.')
 param internal bool = true
 
-@description('The networks of the devices: nobody else may connect.')
+@description('The networks of the devices: nobody else may connect. Without any, Azure would let everybody in.')
+@minLength(1)
 param allowedNetworks array = [
   '10.0.0.0/8'
   '172.16.0.0/12'

@@ -38,6 +38,8 @@ class SmtpOauthRelay < Formula
       TLS_CERT_FILEPATH=#{etc}/smtp-oauth-relay/cert.pem
       TLS_KEY_FILEPATH=#{etc}/smtp-oauth-relay/key.pem
     SETTINGS
+    # Secrets may come into it.
+    (buildpath/"environment").chmod 0600
     (etc/"smtp-oauth-relay").install "environment"
     (var/"lib/smtp-oauth-relay").mkpath
   end

@@ -50,7 +50,8 @@ For many machines, lay the packages out as [a repository](${files}docs/packages.
 
 \`\`\`sh
 gh release download ${tag} --repo ${repository} --dir packages --pattern "*.deb" --pattern "*.rpm"
-sh scripts/package/repository.sh packages repository KEY
+(set -e; for file in packages/*; do gh attestation verify "$file" --repo ${repository}; done) &&
+  sh scripts/package/repository.sh packages repository KEY
 \`\`\`
 
 It makes \`repository/deb/\` (packages, \`Packages.gz\`, signed \`InRelease\`), \`repository/rpm/\` (packages, \`repodata/\` with its signature) and the public key \`repository/key.asc\`, for any web server.

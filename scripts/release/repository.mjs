@@ -35,7 +35,9 @@ export const isKnown = (repository) => !repository.startsWith(`${UNKNOWN_OWNER}/
  */
 export function parseRepository(text) {
   // https://docs.github.com/en/enterprise-cloud@latest/admin/concepts/identity-and-access-management/username-considerations
-  if (/^[0-9A-Za-z](?:-?[0-9A-Za-z])*\/[\w.-]+$/.test(text)) return text;
+  // `.` and `..` are steps in a path, and `.git` is cut off from a name.
+  const name = "(?!\\.{1,2}$)(?!.*\\.git$)[\\w.-]{1,100}";
+  if (new RegExp(`^[0-9A-Za-z](?:-?[0-9A-Za-z])*/${name}$`, "i").test(text)) return text;
   throw new Error(`"${text}" is not a repository such as owner/name`);
 }
 

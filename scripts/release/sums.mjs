@@ -1,14 +1,19 @@
 // Checks SHA256SUMS of a folder: `node scripts/release/sums.mjs FOLDER`. Each of its files must be there
 // with its checksum, and each file there must have one: what has none was not attested either. With
 // `--among OTHER`, another folder's SHA256SUMS must have the same lines, and may have more: the build can
-// be repeated. Exit 1 if not, with a line for each problem; 2 for wrong arguments.
+// be repeated. With `--is SUM`, SHA256SUMS itself must have this SHA-256: any job of a run can replace what
+// another one has uploaded, but not that job's outputs. Exit 1 if not, with a line for each problem; 2 for
+// wrong arguments.
+//
+// In the pipeline, GITHUB_OUTPUT names a file: there the SHA-256 of SHA256SUMS becomes the output `sums`.
 
 import { createHash } from "node:crypto";
-import { createReadStream, existsSync, readdirSync, readFileSync } from "node:fs";
+import { appendFileSync, createReadStream, existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 
 export const SUMS = "SHA256SUMS";
 export const SIGNATURE = `${SUMS}.sigstore.json`;
@@ -61,20 +66,37 @@ function differences(folder, other) {
     .map((line) => `${other} does not have ${line}`);
 }
 
-async function main([folder, option, other, ...surplus]) {
-  const isComplete = option === undefined || option === "--among" && other !== undefined;
-  if (folder === undefined || !isComplete || surplus.length > 0) {
-    console.error("usage: node scripts/release/sums.mjs FOLDER [--among OTHER]");
+async function main(args) {
+  const options = optionsOf(args);
+  if (options === undefined) {
+    console.error("usage: node scripts/release/sums.mjs FOLDER [--among OTHER] [--is SUM]");
     return 2;
   }
+  const { folder, among, is } = options;
   const problems = await sumProblems(folder);
-  if (problems.length === 0 && other !== undefined) problems.push(...differences(folder, other));
+  if (problems.length === 0) {
+    if (among !== undefined) problems.push(...differences(folder, among));
+    const sum = createHash("sha256").update(readFileSync(join(folder, SUMS))).digest("hex");
+    if (is !== undefined && sum !== is) problems.push(`${SUMS} has the SHA-256 ${sum}, not ${is}`);
+    if (process.env.GITHUB_OUTPUT) appendFileSync(process.env.GITHUB_OUTPUT, `sums=${sum}\n`);
+  }
   for (const problem of problems) console.error(`sums: ${problem}`);
   if (problems.length > 0) return 1;
   console.log(
-    `${folder}: each file has its checksum${other === undefined ? "" : `, as in ${other}`}`,
+    `${folder}: each file has its checksum${among === undefined ? "" : `, as in ${among}`}`,
   );
   return 0;
+}
+
+/** @returns undefined for wrong arguments */
+function optionsOf(args) {
+  const options = { among: { type: "string" }, is: { type: "string" } };
+  try {
+    const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
+    return positionals.length === 1 ? { folder: positionals[0], ...values } : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -3,15 +3,22 @@
 import { posix } from "node:path";
 import { UNKNOWN_OWNER } from "../release/repository.mjs";
 
+/**
+ * A name that is the same in an address and in a folder, and stays below it. An old tag may have others:
+ * these files are read in the repository.
+ */
+const PLAIN = /^(?:[A-Za-z0-9_-][A-Za-z0-9._-]*(?:\/(?!$)|$))+$/;
+
 /** Pages, from the project's root: what administrators and developers read. */
 export function isPage(path: string): boolean {
+  if (!PLAIN.test(path)) return false;
   return /^(?:README|SECURITY|CHANGELOG|CONTRIBUTING)\.md$/.test(path) ||
     /^docs\/.+\.md$/.test(path) || /^deploy\/.+\/README\.md$/.test(path);
 }
 
 /** Pictures are copied to the site if a page shows them. */
 export function isPicture(path: string): boolean {
-  return /\.(?:png|svg|jpe?g|gif|webp)$/i.test(path);
+  return PLAIN.test(path) && /\.(?:png|svg|jpe?g|gif|webp)$/i.test(path);
 }
 
 /**

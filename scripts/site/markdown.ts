@@ -183,8 +183,17 @@ class PageRenderer {
 
   /** @returns the path from the project's root */
   #resolve(target: string): string {
-    const path = decodeURI(target.replace(/[?#].*$/, ""));
+    const path = decoded(target.replace(/[?#].*$/, ""));
     return posix.join(posix.dirname(this.#path), path).replace(/\/$/, "");
+  }
+}
+
+/** The text itself where a percent sign begins no octet: such a file does not exist. */
+function decoded(address: string): string {
+  try {
+    return decodeURI(address);
+  } catch {
+    return address;
   }
 }
 

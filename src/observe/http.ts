@@ -56,7 +56,7 @@ export interface HttpService {
 export async function serveHttp(options: HttpOptions): Promise<HttpService> {
   const { listen, sockets = [] } = options;
   const site = new Site(options);
-  const server = createServer(getRequestListener(site.fetch));
+  const server = createServer(getRequestListener(site.fetch, { hostname: NO_HOST }));
   const bound = sockets.length > 0 ? await serveOn(sockets, server) : await bind(server, listen);
   // On the loopback, only this machine can ask.
   site.onLoopback = bound.addresses.every(({ hostname }) => isLoopbackAddress(hostname));
@@ -67,6 +67,9 @@ export async function serveHttp(options: HttpOptions): Promise<HttpService> {
     close: bound.close,
   };
 }
+
+/** What the address of a request has in place of a missing Host. */
+const NO_HOST = "localhost";
 
 const STARTING: Readiness = () => ({ smtp: { ready: false } });
 
@@ -92,6 +95,11 @@ class Site {
     app.get("/healthz", (context) => context.text("ok\n"));
     app.use((context, next) => {
       const { req } = context;
+      // Probes may speak HTTP/1.0, which needs no Host (RFC 9112 §3.2); from HTTP/1.1 on, the runtime
+      // has refused a request without one.
+      if (!req.header("host") && req.path !== "/readyz") {
+        return Promise.resolve(context.body(null, 400));
+      }
       // Off the loopback, the password keeps other web sites out.
       const own = !this.onLoopback || isOwnHost(req.header("host"), names) ||
         this.#isUnlocked(req.path);

@@ -245,6 +245,9 @@ describe("both templates for Container Apps", () => {
     );
   });
 
+  it("let nobody in without a word: no restriction at all lets everybody in", () =>
+    assert.equal(template.parameters.allowedNetworks.minLength, 1));
+
   it("hand out no secret", () => {
     for (const [name, parameters] of Object.entries(CASES)) {
       const secrets = Object.entries(parameters)

@@ -374,6 +374,30 @@ describe("the chart with other values", OPTIONS, () => {
     assert.deepEqual(JSON.parse(atob(file)), { scanner: entry });
   });
 
+  it("has each value where it belongs, and nothing that one has brought along", () => {
+    const hostile = 'x"\n      hostNetwork: true\n      y: "';
+    const place = { name: hostile, key: hostile };
+    const objects = render({
+      image: { repository: hostile, tag: hostile, pullSecrets: [hostile] },
+      priorityClassName: hostile,
+      secretSettings: { CLIENT_SECRET: place },
+      queue: { type: "sqlite", keySecret: { key: hostile }, sqlite: { storageClassName: hostile } },
+      service: { loadBalancerClass: hostile },
+      settings: { LOG_LEVEL: hostile },
+    });
+    const pod = podOf(objects);
+    assert.equal(pod.hostNetwork, undefined);
+    assert.equal(pod.priorityClassName, hostile);
+    assert.deepEqual(pod.imagePullSecrets, [{ name: hostile }]);
+    assert.equal(pod.containers[0].image, `${hostile}:${hostile}`);
+    assert.deepEqual(pod.containers[0].env[2].valueFrom.secretKeyRef, place);
+    assert.equal(pod.containers[0].env[1].valueFrom.secretKeyRef.key, hostile);
+    const [claim] = objects.get("StatefulSet").spec.volumeClaimTemplates;
+    assert.equal(claim.spec.storageClassName, hostile);
+    assert.equal(objects.get("Service").spec.loadBalancerClass, hostile);
+    assert.equal(objects.get("ConfigMap").data.LOG_LEVEL, hostile);
+  });
+
   it("lets OpenShift choose the user", () => {
     const context = { runAsUser: null, runAsGroup: null, fsGroup: null };
     const { securityContext } = podOf(render({ podSecurityContext: context }));
@@ -428,6 +452,13 @@ describe("the chart refuses", OPTIONS, () => {
     ["fewer at most than at least", {
       autoscaling: { minReplicas: 5 },
     }, /maxReplicas: is less than minReplicas/],
+    ["a load balancer that lets everybody in without a word", {
+      service: { loadBalancerSourceRanges: [] },
+    }, /loadBalancerSourceRanges: none lets everybody in/],
+    ["to trust the addresses of nodes, which would make an open relay", {
+      service: { externalTrafficPolicy: "Cluster" },
+      settings: { TRUSTED_NETWORKS: "10.0.0.0/8" },
+    }, /TRUSTED_NETWORKS: needs service\.externalTrafficPolicy Local/],
   ];
   for (const [what, values, line] of wrong) {
     it(what, () => assert.match(refused(values), line));

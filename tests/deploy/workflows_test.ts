@@ -45,13 +45,16 @@ const PERMISSIONS: Record<string, Record<string, Record<string, string>>> = {
 };
 
 interface Step {
+  readonly id?: string;
   readonly uses?: string;
   readonly run?: string;
   readonly with?: Readonly<Record<string, unknown>>;
+  readonly env?: Readonly<Record<string, string>>;
 }
 interface Job {
   readonly needs?: string | readonly string[];
   readonly permissions?: unknown;
+  readonly outputs?: Readonly<Record<string, string>>;
   readonly uses?: string;
   readonly steps?: readonly Step[];
   readonly "timeout-minutes"?: number;
@@ -178,12 +181,12 @@ describe("a release", () => {
 
   it("has passed all tests before anything is signed, pushed or published", () => {
     for (const id of ["sign", "image", "publish", "site"]) {
-      for (const need of ["version", "test", "build", "again", "try"]) {
+      for (const need of ["version", "test", "build", "again", "try", "try-musl", "try-msi"]) {
         assert.ok(needs(id).includes(need), `${id} does not wait for ${need}`);
       }
     }
     assert.deepEqual(
-      ["sign", "image", "try-musl", "try-msi"].filter((id) => !needs("publish").includes(id)),
+      ["sign", "image"].filter((id) => !needs("publish").includes(id)),
       [],
     );
   });
@@ -192,6 +195,19 @@ describe("a release", () => {
     for (const [id, job] of Object.entries(jobs)) {
       const writes = Object.values(job.permissions as Record<string, string>).includes("write");
       assert.equal(writes, ["sign", "image", "publish", "site"].includes(id), id);
+    }
+  });
+
+  it("signs and publishes what was built: any job of a run can replace what another has uploaded", () => {
+    const { outputs, steps } = jobs["build"]!;
+    assert.deepEqual(outputs, { sums: "${{ steps.sums.outputs.sums }}" });
+    const told = steps!.findIndex(({ id }) => id === "sums");
+    assert.match(steps![told + 1]!.uses!, /^actions\/upload-artifact@/);
+    for (const id of ["sign", "publish"]) {
+      const runs = jobs[id]!.steps!.filter(({ run }) => run !== undefined);
+      assert.equal(runs[0]!.run, 'node scripts/release/sums.mjs dist --is "$SUMS"', id);
+      assert.deepEqual(runs[0]!.env, { SUMS: "${{ needs.build.outputs.sums }}" }, id);
+      assert.ok([jobs[id]!.needs].flat().includes("build"), id);
     }
   });
 

@@ -327,6 +327,43 @@ describe("Host on the loopback (DNS rebinding)", () => {
     }));
 });
 
+describe("a probe without Host", () => {
+  const status = async (port: number, version: string, path: string, fields = "") =>
+    /^HTTP\/1\.1 (\d+) /.exec(await raw(port, path, fields, version))?.[1];
+
+  for (const hostname of ["127.0.0.1", "0.0.0.0"]) {
+    const options = {
+      listen: { hostname, port: 0 },
+      metrics: new Metrics(),
+      password: new Secret(PASSWORD),
+    };
+    it(`is answered in HTTP/1.0, as haproxy's httpchk sends it, on ${hostname}`, () =>
+      withHttp({ ...options, readiness: () => PARTS }, async (_, { port, http }) => {
+        assert.match(await raw(port, "/healthz", "", "1.0"), /^HTTP\/1\.1 200 [^]*\r\n\r\nok\n$/);
+        assert.match(await raw(port, "/readyz", "", "1.0"), /^HTTP\/1\.1 200 [^]*"ready":true/);
+        http.reportReadiness(() => ({ smtp: { ready: false } }));
+        assert.equal(await status(port, "1.0", "/readyz"), "503");
+      }));
+
+    it(`opens no page, with or without the password, on ${hostname}`, () =>
+      withHttp(options, async (_, { port }) => {
+        const credentials = Buffer.from(`x:${PASSWORD}`, "utf8").toString("base64");
+        for (const path of ["/", "/metrics", "/missing", "/readyz/", "/readyz/../metrics"]) {
+          for (const fields of ["", `Authorization: Basic ${credentials}\r\n`]) {
+            assert.equal(await status(port, "1.0", path, fields), "400", path);
+          }
+        }
+      }));
+
+    it(`is refused in HTTP/1.1 (RFC 9112 §3.2), on ${hostname}`, () =>
+      withHttp(options, async (_, { port }) => {
+        for (const path of ["/healthz", "/readyz", "/"]) {
+          assert.equal(await status(port, "1.1", path), "400", path);
+        }
+      }));
+  }
+});
+
 describe("off the loopback", () => {
   const options = {
     listen: { hostname: "0.0.0.0", port: 0 },
@@ -375,11 +412,16 @@ describe("off the loopback", () => {
 });
 
 /** All that is answered to a request line as it stands. */
-function raw(port: number, path: string, fields = "Host: 127.0.0.1\r\n"): Promise<string> {
+function raw(
+  port: number,
+  path: string,
+  fields = "Host: 127.0.0.1\r\n",
+  version = "1.1",
+): Promise<string> {
   return new Promise((resolve, reject) => {
     let answer = "";
     const socket = connect(port, "127.0.0.1", () => {
-      socket.write(`GET ${path} HTTP/1.1\r\n${fields}Connection: close\r\n\r\n`);
+      socket.write(`GET ${path} HTTP/${version}\r\n${fields}Connection: close\r\n\r\n`);
     });
     socket.on("data", (octets) => answer += octets.toString("latin1"));
     socket.on("close", () => resolve(answer));

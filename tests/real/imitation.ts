@@ -234,8 +234,9 @@ async function readMailbox(
     const found = copiesOf(address, inbox, deliver).filter(({ message: { summary } }) =>
       isWhole ? summary.subject === bySubject : summary.subject.includes(bySubject)
     );
-    const value = found.slice(0, 50).map(({ id, raw }) => ({
+    const value = found.slice(0, 50).map(({ id, raw, message: { summary } }) => ({
       id,
+      subject: summary.subject,
       isDraft: false,
       internetMessageId: fieldsOf(raw(), "Message-ID")[0],
     }));

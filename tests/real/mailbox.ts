@@ -10,6 +10,8 @@ export interface Found {
   readonly id: string;
   readonly isDraft: boolean;
   readonly internetMessageId: string;
+  /** Only where it was asked for; null without one. */
+  readonly subject?: string | null;
   /** Milliseconds from the first question to the one that found it. */
   readonly after: number;
 }
@@ -72,8 +74,12 @@ export class Mailboxes {
   }
 
   /** Messages of all folders that a filter finds now. @throws Error if Graph refuses */
-  async list(address: string, filter: string, top = 50): Promise<readonly Omit<Found, "after">[]> {
-    const query = `$filter=${encodeURIComponent(filter)}&$select=${PROPERTIES}&$top=${top}`;
+  async list(
+    address: string,
+    filter: string,
+    { top = 50, select = PROPERTIES } = {},
+  ): Promise<readonly Listed[]> {
+    const query = `$filter=${encodeURIComponent(filter)}&$select=${select}&$top=${top}`;
     const answer = await this.of(address, `/messages?${query}`);
     if (answer.status !== 200) throw new Error(`the mailbox cannot be read: ${shown(answer)}`);
     return answer.json.value ?? [];
@@ -128,16 +134,38 @@ export class Mailboxes {
     return answer.body;
   }
 
-  /** Deletes what a filter finds. @returns how many messages */
-  async clear(address: string, filter: string): Promise<number> {
+  /** Deletes the messages that have this text, without quotes, in their subjects. @returns how many */
+  async clear(address: string, text: string): Promise<number> {
+    if (text === "") throw new Error("every message has this in its subject");
+    const isOwn = ({ subject }: Listed) => subject?.includes(text) === true;
+    return await this.#clear(
+      address,
+      `contains(subject,'${text}')`,
+      `${PROPERTIES},subject`,
+      isOwn,
+    );
+  }
+
+  /** Deletes the copies of a message. @returns how many */
+  async clearMessage(address: string, id: string): Promise<number> {
+    const isOwn = ({ internetMessageId }: Listed) => internetMessageId === id;
+    return await this.#clear(address, byMessageId(id), PROPERTIES, isOwn);
+  }
+
+  /** Each message is looked at: a filter that a service understands in its own way deletes no others. */
+  async #clear(
+    address: string,
+    filter: string,
+    select: string,
+    isOwn: (message: Listed) => boolean,
+  ): Promise<number> {
     let deleted = 0;
     for (;;) {
-      const found = await this.list(address, filter);
+      const found = await this.list(address, filter, { select });
       let gone = 0;
-      for (const { id } of found) {
-        const answer = await this.of(address, `/messages/${encodeURIComponent(id)}`, {
-          method: "DELETE",
-        });
+      for (const message of found.filter((one) => one.id !== "" && isOwn(one))) {
+        const path = `/messages/${encodeURIComponent(message.id)}`;
+        const answer = await this.of(address, path, { method: "DELETE" });
         gone += Number(answer.status === 204);
       }
       deleted += gone;
@@ -145,6 +173,8 @@ export class Mailboxes {
     }
   }
 }
+
+type Listed = Omit<Found, "after">;
 
 export const bySubject = (subject: string) => `subject eq '${subject}'`;
 export const byMessageId = (id: string) => `internetMessageId eq '${id.replaceAll("'", "''")}'`;

@@ -148,6 +148,16 @@ describe("set_up.ps1 and tear_down.ps1, as texts", () => {
     assert.ok(ignored.includes(`/${file}`), file);
   });
 
+  it("remove nothing of another tenant's, and no group of others", () => {
+    const signsIn = tearDown.indexOf("Connect-ExchangeOnline -ShowBanner");
+    const compares = tearDown.indexOf("$_.TenantID -ne $settings.tenant");
+    const removes = tearDown.indexOf("Remove-");
+    assert.ok(0 < signsIn && signsIn < compares && compares < tearDown.indexOf("  Invoke-Step"));
+    assert.ok(removes > compares);
+    const members = tearDown.indexOf("$others.Count -gt 0");
+    assert.ok(0 < members && members < tearDown.indexOf("Remove-DistributionGroup"));
+  });
+
   it("write settings that the program knows", () => {
     const written = [...setUp.matchAll(/^ {2}(\w+) = |\$settings\['(\w+)'\]/gm)]
       .map(([, one, other]) => one ?? other!).filter((name) => name !== "sender");

@@ -7,7 +7,10 @@ import type { RealSettings } from "./settings.ts";
 const PATTERNS: readonly (readonly [RegExp, string])[] = [
   // A JWT.
   [/\beyJ[\w-]+\.[\w-]+\.[\w-]*/g, "TOKEN"],
-  [/\b(authtoken|token|sig|secret|password)=[^\s&"']+/gi, "$1=SECRET"],
+  [
+    /\b(authtoken|token|sig|secret|password|accountkey|accesskey|sharedaccesskey)=[^\s&"']+/gi,
+    "$1=SECRET",
+  ],
   // Ids of tenants, apps and requests; and those of messages, which name the mailbox.
   [/\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b/gi, "UUID"],
   [/\bAA[Mk][\w-]{20,}={0,2}/g, "ID"],

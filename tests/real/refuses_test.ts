@@ -63,6 +63,7 @@ describe("npm run real refuses", () => {
       external: "d@y.test",
     },
   };
+  const local = { authority: "http://127.0.0.1:1", graph: "http://127.0.0.1:1" };
   for (
     const [what, changed, why] of [
       ["a tenant that is no id", { tenant: "x.test" }, /tenant must be/],
@@ -74,6 +75,14 @@ describe("npm run real refuses", () => {
         /own/,
       ],
       ["a misspelled setting", { patience: 3 }, /no "patience"/],
+      [
+        "an imitation beside a real storage account",
+        {
+          imitation: { ...local, smarthost: local.graph },
+          azure: { queue: "azure-storage:https://account.queue.core.windows.net" },
+        },
+        /loopback/,
+      ],
       [
         "an imitation elsewhere",
         { imitation: { authority: "https://login.example", graph: "", smarthost: "" } },

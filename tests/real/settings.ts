@@ -166,10 +166,15 @@ export function readSettings(path: string): RealSettings {
   if (domainOf("external") === domainOf("sender")) {
     throw new Error("mailboxes.external must be an address of another domain, which you own");
   }
-  const urls = imitation &&
-    [...Object.values(imitation), settings.exchange, settings.acs?.endpoint];
+  const { queue, table, vault } = settings.azure ?? {};
+  const urls = imitation && [
+    ...Object.values(imitation),
+    ...[settings.exchange, settings.acs?.endpoint, queue, table, vault],
+  ];
   for (const url of urls ?? []) {
-    if (url !== undefined && !isLoopback(new URL(url).hostname)) {
+    const address = url?.replace(/^azure-storage:/, "") ?? "";
+    // Without an address, the connection string has it.
+    if (address !== "" && !isLoopback(new URL(address).hostname)) {
       throw new Error("an imitation is on the loopback only");
     }
   }

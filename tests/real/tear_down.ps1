@@ -5,7 +5,8 @@ settings file.
 
 .DESCRIPTION
 It has not been run, neither against a tenant nor at all: no PowerShell was at hand. Begin with -WhatIf.
-It stops if the app of the settings file has another name than the one given: then it is not the test's.
+It stops if the app of the settings file has another name than the one given: then it is not the test's;
+and if Exchange is signed in to another tenant. It leaves a group that has other members than the test's.
 Messages that a run has left are deleted by hand: their subjects begin with "Relay test".
 
 .PARAMETER SettingsFile
@@ -53,6 +54,11 @@ if ($apps.Count -eq 1 -and $apps[0].displayName -ne $Name) {
 }
 
 Connect-ExchangeOnline -ShowBanner:$false
+# Another account may have been chosen there, or a session is open: names alone do not tell whose they are.
+$elsewhere = @(Get-ConnectionInformation | Where-Object { $_.TenantID -ne $settings.tenant })
+if ($elsewhere.Count -gt 0) {
+  throw 'Exchange Online is signed in to another tenant than the settings name: Disconnect-ExchangeOnline'
+}
 foreach ($role in 'Mail.Send', 'Mail.ReadWrite', 'SMTP.SendAsApp') {
   # By -Role and a comparison: with -Identity, a name that is not there returns all of them.
   $assignments = Get-ManagementRoleAssignment -Role "Application $role" |
@@ -68,7 +74,16 @@ if (Get-ManagementScope | Where-Object { $_.Name -eq $Name }) {
     Remove-ManagementScope -Identity $Name -Confirm:$false
   }
 }
+$own = @('sender', 'second', 'shared') | Where-Object { $settings.mailboxes.PSObject.Properties[$_] } |
+  ForEach-Object { $settings.mailboxes.$_ }
 foreach ($group in @(Get-DistributionGroup -Filter "DisplayName -eq '$Name'")) {
+  # Anybody's group may have this name, but not these members.
+  $others = @(Get-DistributionGroupMember -Identity $group.DistinguishedName -ResultSize Unlimited |
+      Where-Object { $own -notcontains $_.PrimarySmtpAddress })
+  if ($others.Count -gt 0) {
+    Write-Warning "The group '$($group.PrimarySmtpAddress)' has other members, and is left"
+    continue
+  }
   Invoke-Step "Remove the group '$Name'" {
     Remove-DistributionGroup -Identity $group.DistinguishedName -Confirm:$false
   }

@@ -32,7 +32,7 @@ describe("what is released", () => {
       writeFileSync(join(binaries, tool), script, { mode: 0o755 });
     };
     standIn("cosign", "");
-    standIn("gh", 'cat > "$CALLS.notes"');
+    standIn("gh", 'if [ "$1" = api ]; then echo "$TAGGED"; exit; fi\ncat > "$CALLS.notes"');
     put("relay-linux-x64", "octets");
     put("relay-linux-arm64", "others");
     sum("relay-linux-x64", "relay-linux-arm64");
@@ -89,6 +89,22 @@ describe("what is released", () => {
     assert.equal(call("sums.mjs", folder, "--among").status, 2);
   });
 
+  it("is what was built: SHA256SUMS has the SHA-256 that the build has told", () => {
+    const output = join(folders.add(), "output");
+    const told = spawnSync("node", [join(ROOT, "scripts/release/sums.mjs"), folder], {
+      env: { ...process.env, GITHUB_OUTPUT: output },
+    });
+    assert.equal(told.status, 0);
+    const [, built] = /^sums=([0-9a-f]{64})\n$/.exec(readFileSync(output, "utf8"))!;
+    assert.equal(call("sums.mjs", folder, "--is", built!).status, 0);
+    put("relay-linux-x64", "another, with a checksum of its own");
+    sum("relay-linux-x64", "relay-linux-arm64");
+    const { status, stderr } = call("sums.mjs", folder, "--is", built!);
+    assert.match(stderr, new RegExp(`SHA256SUMS has the SHA-256 [0-9a-f]{64}, not ${built}`));
+    assert.equal(status, 1);
+    assert.equal(call("sums.mjs", folder, "--is", "").status, 1);
+  });
+
   it("is signed by its checksums", () => {
     const signed = call("sign.mjs", "files", folder);
     assert.equal(signed.status, 0, signed.stderr);
@@ -126,7 +142,14 @@ describe("what is released", () => {
     for (const name of ["scripts", "package.json"]) {
       cpSync(join(ROOT, name), join(clone, name), { recursive: true });
     }
-    spawnSync("git", ["init", "--quiet"], { cwd: clone });
+    const git = (...args: string[]) => {
+      const author = ["-c", "user.name=test", "-c", "user.email=test@example.com"];
+      return spawnSync("git", [...author, ...args], { cwd: clone, encoding: "utf8" }).stdout.trim();
+    };
+    git("init", "--quiet");
+    git("-c", "commit.gpgsign=false", "commit", "--quiet", "--allow-empty", "--message=test");
+    let tagged = git("rev-parse", "HEAD");
+    assert.match(tagged, /^[0-9a-f]{40}$/);
     const publish = (tag: string, status = "0") => {
       writeFileSync(
         join(clone, "CHANGELOG.md"),
@@ -136,17 +159,25 @@ describe("what is released", () => {
       const result = spawnSync(
         "node",
         [join(clone, "scripts/release/publish.mjs"), tag, folder],
-        { encoding: "utf8", env: { ...process.env, PATH: path, CALLS: calls, STATUS: status } },
+        {
+          encoding: "utf8",
+          env: { ...process.env, PATH: path, CALLS: calls, STATUS: status, TAGGED: tagged },
+        },
       );
-      return { status: result.status, calls: readFileSync(calls, "utf8") };
+      const { status: ended, stderr } = result;
+      return { status: ended, stderr, calls: readFileSync(calls, "utf8") };
     };
-    const files = ["SHA256SUMS", "relay-linux-arm64", "relay-linux-x64"].map((name) =>
-      join(folder, name)
-    ).join(" ");
+    const unsigned = publish("v1.0.0");
+    assert.match(unsigned.stderr, /has no SHA256SUMS\.sigstore\.json/);
+    assert.deepEqual([unsigned.status, unsigned.calls], [1, ""]);
+    put("SHA256SUMS.sigstore.json", "{}");
+    const files = ["SHA256SUMS", "SHA256SUMS.sigstore.json", "relay-linux-arm64", "relay-linux-x64"]
+      .map((name) => join(folder, name)).join(" ");
     const begin = (tag: string) =>
       `gh release create ${tag} --verify-tag --title ${tag.slice(1)} --notes-file -`;
     assert.deepEqual(publish("v1.0.0"), {
       status: 0,
+      stderr: "",
       calls: `${begin("v1.0.0")} --latest=true ${files}\n`,
     });
     assert.match(readFileSync(`${calls}.notes`, "utf8"), /^### Added\n\n- A thing that takes/);
@@ -155,5 +186,12 @@ describe("what is released", () => {
       `${begin("v1.0.0-rc.1")} --prerelease --latest=false ${files}\n`,
     );
     assert.equal(publish("v1.0.0", "4").status, 1);
+    // Moved after the files were built, and deleted.
+    for (const other of ["0123456789".repeat(4), ""]) {
+      tagged = other;
+      const moved = publish("v1.0.0");
+      assert.match(moved.stderr, /the tag v1\.0\.0 does not name [0-9a-f]{40}\n/);
+      assert.deepEqual([moved.status, moved.calls], [1, ""]);
+    }
   });
 });

@@ -213,7 +213,20 @@ describe("the repository", () => {
     assert.equal(isKnown(parseRepository("some-one/smtp-oauth-relay")), true);
     assert.throws(() => repositoryOf(file("https://git.example/a/b")), /repository\.url is not/);
     assert.throws(() => repositoryOf("{}"), /repository\.url is not/);
-    for (const wrong of ["", "a", "a/b/c", "-a/b", "a--b/c", "a/b c"]) {
+    for (
+      const wrong of [
+        "",
+        "a",
+        "a/b/c",
+        "-a/b",
+        "a--b/c",
+        "a/b c",
+        "a/..",
+        "a/.",
+        "a/b.git",
+        "a/b\n",
+      ]
+    ) {
       assert.throws(() => parseRepository(wrong), /is not a repository/, wrong);
     }
   });

@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import {
+  isPage,
+  isPicture,
   pageAddress,
   relativeAddress,
   repositoryAddress,
@@ -59,6 +61,9 @@ describe("a link", () => {
   it("to a file that does not exist is a problem", () => {
     const { problems } = render("[a](gone.md) and [b](../deploy/compose.yaml)");
     assert.deepEqual(problems, ["docs/page.md: gone.md does not exist"]);
+    const odd = render('[a](%E0%A4%A) <a href="%">b</a>').problems;
+    assert.deepEqual(odd.length, 2, odd.join("\n"));
+    for (const problem of odd) assert.match(problem, /^docs\/page\.md: %.* does not exist$/);
   });
 
   it("with a file's name as its text has the page's title", () => {
@@ -211,6 +216,22 @@ describe("an address", () => {
     assert.equal(pageAddress("docs/devices/hp.md"), "devices/hp.html");
     assert.equal(pageAddress("deploy/systemd/README.md"), "deploy/systemd.html");
     assert.equal(relativeAddress("deploy/systemd.html", "queue.html"), "../queue.html");
+  });
+
+  it("is that of a plain name: no file of an old tag is written elsewhere, or leads elsewhere", () => {
+    for (const path of ["docs/a.md", "docs/a/b-c_1.2.md", "deploy/a/b/README.md"]) {
+      assert.ok(isPage(path), path);
+    }
+    for (
+      const name of [
+        ...["../../x", "a/../../../x", "/x", "a//x", "..", ".x", "a\\..\\x", "a\nb"],
+        ...["javascript:alert(1)", "#x", "?x", "%2e%2e/x", '"><script>', "a b", "a/.md"],
+      ]
+    ) {
+      assert.ok(!isPage(`docs/${name}.md`), name);
+      assert.ok(!isPicture(`docs/${name}.png`), name);
+    }
+    assert.ok(isPicture("docs/a/b.c.png"));
   });
 
   it("of the repository is that of package.json, if it is one", () => {

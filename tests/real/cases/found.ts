@@ -65,7 +65,7 @@ export const FOUND: readonly Case[] = [
       // Its message has a subject of its own.
       const [messageId] = /<check-[^>]+>/.exec(stdout) ?? [];
       for (const box of messageId === undefined ? [] : [from, to]) {
-        await bench.mailboxes.clear(box, byMessageId(messageId!));
+        await bench.mailboxes.clearMessage(box, messageId!);
       }
       return {
         agrees: codes.includes("message.found"),

@@ -52,6 +52,13 @@
 {{- if and (ne .Values.service.type "LoadBalancer") .Values.service.loadBalancerClass -}}
 {{-   $problems = append $problems "service.loadBalancerClass: needs service.type LoadBalancer" -}}
 {{- end -}}
+{{- if and (eq .Values.service.type "LoadBalancer") (not .Values.service.loadBalancerSourceRanges) -}}
+{{-   $problems = append $problems "service.loadBalancerSourceRanges: none lets everybody in: name networks, or 0.0.0.0/0" -}}
+{{- end -}}
+{{- /* A node's address would stand for every client's: each of them would be trusted. */ -}}
+{{- if and (ne .Values.service.type "ClusterIP") (ne .Values.service.externalTrafficPolicy "Local") .Values.settings.TRUSTED_NETWORKS (not .Values.settings.PROXY_PROTOCOL_NETWORKS) -}}
+{{-   $problems = append $problems "settings.TRUSTED_NETWORKS: needs service.externalTrafficPolicy Local, which keeps the clients' addresses" -}}
+{{- end -}}
 {{- $timeout := toString (default "90s" .Values.settings.SHUTDOWN_TIMEOUT) -}}
 {{- if regexMatch "^[0-9]+[smh]$" $timeout -}}
 {{-   $unit := get (dict "s" 1 "m" 60 "h" 3600) (regexFind "[smh]$" $timeout) -}}
