@@ -148,7 +148,7 @@ function productTables(facts: MsiFacts): Record<string, Table> {
     ProductVersion: version,
     // All files are replaced: the executables have the version of the runtime, which may stay the same.
     REINSTALLMODE: "amus",
-    SecureCustomProperties: "OLDERFOUND;NEWERFOUND;DATAFOUND;DATAMADE;KEEP_DATA",
+    SecureCustomProperties: "OLDERFOUND;NEWERFOUND;DATAFOUND;DATAMADE;KEEPDATA",
     UpgradeCode: UPGRADE_CODE,
   };
   return {
@@ -182,9 +182,9 @@ function productTables(facts: MsiFacts): Record<string, Table> {
         ["VersionNT64 >= 603", "This needs Windows 10 or Windows Server 2019 or newer, on x64."],
         // Each user may make this folder, with settings in it.
         [
-          "Installed OR OLDERFOUND OR NOT DATAFOUND OR DATAMADE OR KEEP_DATA",
+          "Installed OR OLDERFOUND OR NOT DATAFOUND OR DATAMADE OR KEEPDATA",
           "[DATAFOUND] exists, and no installation has made it: another user may have put settings there. " +
-          "Delete it, or install with KEEP_DATA=1.",
+          "Delete it, or install with KEEPDATA=1.",
         ],
       ],
     },

@@ -99,7 +99,12 @@ export function install({ executable, layout, start }: InstallOptions, machine: 
   }
   files.directory(programs);
   for (const [from, to] of copies(executable, programs)) {
-    files.copy(from, to);
+    try {
+      files.copy(from, to);
+    } catch (error) {
+      // Not without the lines: the service may have been stopped for this.
+      return { lines, problem: `${to} cannot be replaced: ${(error as Error).message}` };
+    }
     lines.push(`${to} copied from ${from}`);
   }
   for (const path of [data, ...FOLDERS.map((name) => win32.join(data, name))]) {

@@ -157,7 +157,7 @@ describe("the tables of the .msi package", () => {
     const secure = rowsOf("Property").find(({ Property }) =>
       Property === "SecureCustomProperties"
     )!;
-    for (const name of ["DATAFOUND", "DATAMADE", "KEEP_DATA"]) {
+    for (const name of ["DATAFOUND", "DATAMADE", "KEEPDATA"]) {
       assert.ok(secure["Value"]!.split(";").includes(name), name);
       assert.ok(rowsOf("LaunchCondition").some(({ Condition }) => Condition!.includes(name)), name);
     }

@@ -145,6 +145,16 @@ describe("install-service on Windows", () => {
     assert.ok(!lines.some((line) => line.includes("copied")));
   });
 
+  it("says that it has stopped the service if a program cannot be replaced", () => {
+    const machine = new Imitated(CERTIFICATE, ["RUNNING"]);
+    machine.files.copy = () => {
+      throw new Error("ENOSPC: no space left on device");
+    };
+    const { lines, problem } = install(OPTIONS, machine);
+    assert.deepEqual(lines, ["smtp-oauth-relay stopped"]);
+    assert.equal(problem, `${PROGRAM} cannot be replaced: ENOSPC: no space left on device`);
+  });
+
   it("names the command that fails, and stops there", () => {
     const machine = new Imitated(CERTIFICATE);
     machine.fails = "sc.exe failure ";
