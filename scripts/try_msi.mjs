@@ -8,6 +8,7 @@ import { execFileSync } from "node:child_process";
 import {
   copyFileSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
@@ -38,6 +39,8 @@ const RELAY = `${PROGRAMS}\\${SERVICE}.exe`;
 const SETTINGS = here(`${DATA}\\relay.env`);
 const LOG = here(`${DATA}\\logs\\relay.log`);
 const EVENT_SOURCE = `HKLM\\SYSTEM\\CurrentControlSet\\Services\\EventLog\\Application\\${SERVICE}`;
+/** ERROR_INSTALL_FAILURE */
+const INSTALL_FAILURE = 1603;
 const PORTS = { smtp: 18587, http: 18588 };
 
 const [given, older, ...surplus] = process.argv.slice(2);
@@ -65,6 +68,13 @@ try {
 }
 
 async function tryOut() {
+  // As any user could have made it.
+  mkdirSync(here(DATA));
+  msiexec("/i", first, join(work, "refused.log"), INSTALL_FAILURE);
+  if (existsSync(here(RELAY))) throw new Error("installed into a folder that was there");
+  rmSync(here(DATA), { recursive: true });
+  done("refused where the folder of the data is there already");
+
   msiexec("/i", first, join(work, "install.log"));
   installed();
   done("installed: not started, and with settings to be filled in");
@@ -117,8 +127,16 @@ async function tryOut() {
   done("a wrong setting ends with 78");
 
   if (onWindows) {
+    // LOCAL SERVICE, and then the administrators again.
+    mustRun("icacls.exe", SETTINGS, "/setowner", "*S-1-5-19");
+    mustRun("sc.exe", "start", SERVICE);
+    const refused = await serviceGets("STOPPED");
+    mustRun("icacls.exe", SETTINGS, "/setowner", "*S-1-5-32-544");
+    if (refused.code !== 78) throw new Error(`settings of another user end with ${refused.code}`);
+    done("not started with settings of another user");
+
     events();
-    done("in the event log: start, stop, failure and the reason");
+    done("in the event log: start, stop, failures and their reasons");
   }
 
   msiexec("/x", newest, join(work, "remove.log"));
@@ -195,12 +213,12 @@ function closed(port) {
 function events() {
   const query = `*[System[Provider[@Name='${SERVICE}']]]`;
   const text = mustRun("wevtutil.exe", "qe", "Application", `/q:${query}`, "/f:text");
-  for (const id of [1, 2, 3, 11]) {
+  for (const id of [1, 2, 3, 4, 11]) {
     if (!new RegExp(`Event ID: ${id}\\r?\\n`).test(text)) {
       throw new Error(`no event ${id}: ${text}`);
     }
   }
-  for (const part of ["Relay started", "Relay stopped", "exit status 78", "NONSENSE"]) {
+  for (const part of ["Relay started", "Relay stopped", "exit status 78", "NONSENSE", "S-1-5-19"]) {
     if (!text.includes(part)) throw new Error(`the event log has no "${part}": ${text}`);
   }
 }

@@ -12,9 +12,15 @@
  * as service-specific exit code: 78 is a wrong setting, 69 a service or port that is not available.
  *
  *   smtp-oauth-relay-service.exe [DIRECTORY [OCTETS]]
+ *   smtp-oauth-relay-service.exe --check DIRECTORY
  *
  * DIRECTORY has relay.env and logs, and is the relay's working directory; %ProgramData%\smtp-oauth-relay when
  * left out. OCTETS is the size of a file of the log.
+ *
+ * Each user may make folders in %ProgramData%, also this one, with a relay.env in it, before the relay is
+ * installed. So the relay is not started while something in DIRECTORY belongs to an account other than the
+ * administrators, the system and the service. --check looks for that alone: it prints a line and ends with
+ * 1 if there is something.
  */
 
 #ifndef UNICODE
@@ -22,6 +28,9 @@
 #endif
 #define _WIN32_WINNT 0x0A00
 #include <windows.h>
+#include <aclapi.h>
+#include <sddl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +44,8 @@
 /* Ticks: a start, as long as the relay's longest time limits; a stop, until the relay asks for more. */
 #define START_TICKS 180
 #define STOP_TICKS 20
+/* The most that it gets. */
+#define MAX_STOP_TICKS 86400
 /* Ticks without a word of the relay after which it hangs; and the same for the relay, in microseconds. */
 #define WATCHDOG_TICKS 60
 #define WATCHDOG_USEC L"60000000"
@@ -46,6 +57,10 @@
 #define LOG_OCTETS (10 * 1024 * 1024)
 /* Octets of a line; a longer one is split. */
 #define LINE_OCTETS 16384
+/* Characters of a text of an event (ReportEventW). */
+#define EVENT_CHARACTERS 31839
+/* EX_CONFIG of the relay: a setting is wrong. */
+#define WRONG_SETTING 78
 
 /* Events of warnings and errors within an hour: a flood must not push other programs out of the event log. */
 #define EVENTS_PER_HOUR 100
@@ -58,8 +73,10 @@ enum {
 };
 
 static wchar_t data_directory[MAX_PATH];
-static wchar_t log_path[MAX_PATH + 32];
+static wchar_t log_path[MAX_PATH];
 static ULONGLONG log_limit = LOG_OCTETS;
+/* DIRECTORY cannot be used, because paths in it would be too long. */
+static int directory_too_long;
 
 static SERVICE_STATUS_HANDLE service;
 static SERVICE_STATUS status = { .dwServiceType = SERVICE_WIN32_OWN_PROCESS };
@@ -71,10 +88,30 @@ static HANDLE ready;
 static volatile LONG silent_ticks;
 static volatile LONG stop_ticks;
 
+/* Like swprintf, and always ends the text. Returns whether it has room for all of it. */
+static int format(wchar_t *to, size_t size, const wchar_t *pattern, ...) {
+    va_list values;
+    va_start(values, pattern);
+    int length = vswprintf(to, size, pattern, values);
+    va_end(values);
+    to[size - 1] = 0;
+    return length >= 0 && (size_t)length < size;
+}
+
 /* ---- the event log ---- */
 
+/* The event log replaces %1, %%1 and %{…} in a text by other texts, also where a client wrote them: a blank
+ * after the sign prevents that. */
 static void report_event(WORD type, DWORD id, const wchar_t *text) {
-    if (event_source != NULL) ReportEventW(event_source, type, 0, id, NULL, 1, 0, &text, NULL);
+    wchar_t safe[EVENT_CHARACTERS + 1];
+    const wchar_t *given = safe;
+    size_t length = 0;
+    for (; *text != 0 && length < EVENT_CHARACTERS - 1; text++) {
+        safe[length++] = *text;
+        if (*text == L'%' && text[1] != 0 && wcschr(L"0123456789%{", text[1]) != NULL) safe[length++] = L' ';
+    }
+    safe[length] = 0;
+    if (event_source != NULL) ReportEventW(event_source, type, 0, id, NULL, 1, 0, &given, NULL);
 }
 
 /* A warning or an error of the relay, unless there were too many. */
@@ -90,7 +127,7 @@ static void report_line(WORD type, DWORD id, const wchar_t *text) {
         report_event(type, id, text);
     } else if (count == EVENTS_PER_HOUR + 1) {
         wchar_t line[MAX_PATH + 200];
-        swprintf(line, MAX_PATH + 200, L"More than %d warnings and errors within an hour: for the rest of it, "
+        format(line, MAX_PATH + 200, L"More than %d warnings and errors within an hour: for the rest of it, "
             L"they are only in %ls", EVENTS_PER_HOUR, log_path);
         report_event(EVENTLOG_WARNING_TYPE, EVENT_SUPPRESSED, line);
     } else {
@@ -100,7 +137,7 @@ static void report_line(WORD type, DWORD id, const wchar_t *text) {
 
 static void report_problem(const wchar_t *what, DWORD error) {
     wchar_t line[MAX_PATH + 200];
-    swprintf(line, MAX_PATH + 200, L"%ls: Windows error %lu", what, error);
+    format(line, MAX_PATH + 200, L"%ls: Windows error %lu", what, error);
     report_event(EVENTLOG_ERROR_TYPE, EVENT_HOST, line);
 }
 
@@ -110,28 +147,31 @@ static HANDLE log_file = INVALID_HANDLE_VALUE;
 static ULONGLONG log_size;
 static int log_failed;
 
+/* Once, until it can be written again. */
+static void report_log_problem(DWORD error) {
+    if (!log_failed) report_problem(log_path, error);
+    log_failed = 1;
+}
+
 static void open_log(void) {
     LARGE_INTEGER size;
     log_file = CreateFileW(log_path, FILE_APPEND_DATA, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
         NULL, OPEN_ALWAYS, FILE_ATTRIBUTE_NORMAL, NULL);
     if (log_file == INVALID_HANDLE_VALUE) {
-        /* Once, until it can be opened again. */
-        if (!log_failed) report_problem(log_path, GetLastError());
-        log_failed = 1;
+        report_log_problem(GetLastError());
         return;
     }
-    log_failed = 0;
     log_size = GetFileSizeEx(log_file, &size) ? (ULONGLONG)size.QuadPart : 0;
 }
 
 static void rotate_log(void) {
-    wchar_t from[MAX_PATH + 48], to[MAX_PATH + 48];
+    wchar_t from[MAX_PATH], to[MAX_PATH];
     CloseHandle(log_file);
     log_file = INVALID_HANDLE_VALUE;
     for (int i = LOG_FILES - 1; i > 0; i--) {
-        swprintf(to, MAX_PATH + 48, L"%ls.%d", log_path, i);
-        if (i == 1) swprintf(from, MAX_PATH + 48, L"%ls", log_path);
-        else swprintf(from, MAX_PATH + 48, L"%ls.%d", log_path, i - 1);
+        format(to, MAX_PATH, L"%ls.%d", log_path, i);
+        if (i == 1) wcscpy(from, log_path);
+        else format(from, MAX_PATH, L"%ls.%d", log_path, i - 1);
         MoveFileExW(from, to, MOVEFILE_REPLACE_EXISTING);
     }
     open_log();
@@ -149,7 +189,12 @@ static void write_log(const char *line, DWORD length) {
     if (log_file == INVALID_HANDLE_VALUE) open_log();
     else if (log_size > 0 && log_size + length > log_limit) rotate_log();
     if (log_file == INVALID_HANDLE_VALUE) return;
-    if (WriteFile(log_file, line, length, &written, NULL)) log_size += written;
+    if (!WriteFile(log_file, line, length, &written, NULL)) {
+        report_log_problem(GetLastError());
+        return;
+    }
+    log_failed = 0;
+    log_size += written;
 }
 
 /* ---- the relay's words ---- */
@@ -175,9 +220,11 @@ static const char *after_level(const char *line, char *level, size_t size) {
         end = strchr(++start, ' ');
         message = end == NULL ? NULL : end + 1;
     }
-    if (end == NULL || message == NULL || (size_t)(end - start) >= size) return NULL;
-    memcpy(level, start, end - start);
-    level[end - start] = 0;
+    if (end == NULL || message == NULL) return NULL;
+    size_t length = (size_t)(end - start);
+    if (length >= size) return NULL;
+    memcpy(level, start, length);
+    level[length] = 0;
     return message;
 }
 
@@ -195,9 +242,17 @@ static void write_time(void) {
 
 static void log_line(char *line, DWORD length) {
     static wchar_t wide[LINE_OCTETS + 1];
+    static int inside;
     char level[16];
     WORD type;
     DWORD id;
+    /* The rest of a line that was split has no level of its own, whatever it begins with. */
+    int rest = inside;
+    inside = line[length - 1] != '\n';
+    if (rest) {
+        write_log(line, length);
+        return;
+    }
     int plain = begins(line, PLAIN);
     if (plain) write_time();
     write_log(line, length);
@@ -235,26 +290,27 @@ static void notified(char *line, DWORD length) {
     if (begins(line, "READY=1")) SetEvent(ready);
     if (begins(line, "EXTEND_TIMEOUT_USEC=")) {
         long long ticks = strtoll(line + strlen("EXTEND_TIMEOUT_USEC="), NULL, 10) / 1000 / TICK;
-        InterlockedExchange(&stop_ticks, (LONG)ticks);
+        InterlockedExchange(&stop_ticks, (LONG)(ticks < 0 ? 0 : ticks > MAX_STOP_TICKS ? MAX_STOP_TICKS : ticks));
     }
 }
 
 typedef struct {
     HANDLE pipe;
     void (*take)(char *line, DWORD length);
+    char buffer[LINE_OCTETS];
+    char line[LINE_OCTETS + 1];
 } reader;
 
 /* Reads a pipe to its end, a line at a time. */
 static DWORD WINAPI read_lines(void *given) {
     reader *from = given;
-    char *buffer = malloc(LINE_OCTETS + 1);
-    char *line = malloc(LINE_OCTETS + 1);
+    char *line = from->line;
     DWORD got, length = 0;
-    if (buffer == NULL || line == NULL) return 1;
-    while (ReadFile(from->pipe, buffer, LINE_OCTETS, &got, NULL) && got > 0) {
+    /* No octets are not its end: the relay may write that few. */
+    while (ReadFile(from->pipe, from->buffer, LINE_OCTETS, &got, NULL)) {
         for (DWORD i = 0; i < got; i++) {
-            line[length++] = buffer[i];
-            if (buffer[i] != '\n' && length < LINE_OCTETS) continue;
+            line[length++] = from->buffer[i];
+            if (from->buffer[i] != '\n' && length < LINE_OCTETS) continue;
             line[length] = 0;
             from->take(line, length);
             length = 0;
@@ -262,8 +318,6 @@ static DWORD WINAPI read_lines(void *given) {
     }
     line[length] = 0;
     if (length > 0) from->take(line, length);
-    free(buffer);
-    free(line);
     return 0;
 }
 
@@ -289,19 +343,24 @@ static int make_pipe(HANDLE *ours, HANDLE *theirs, int we_read) {
  * their end. */
 static int command_line(wchar_t *line, size_t size, wchar_t *executable) {
     wchar_t own[MAX_PATH];
+    SetLastError(NO_ERROR);
     DWORD length = GetModuleFileNameW(NULL, own, MAX_PATH);
     if (length == 0 || length >= MAX_PATH) return 0;
     wchar_t *slash = wcsrchr(own, L'\\');
     if (slash == NULL) return 0;
     *slash = 0;
-    swprintf(executable, MAX_PATH + 32, L"%ls\\smtp-oauth-relay.exe", own);
-    return swprintf(line, size, L"\"%ls\" --env-file \"%ls\\relay.env\" serve", executable, data_directory) > 0;
+    if (format(executable, MAX_PATH, L"%ls\\smtp-oauth-relay.exe", own) &&
+        format(line, size, L"\"%ls\" --env-file \"%ls\\relay.env\" serve", executable, data_directory)) return 1;
+    SetLastError(ERROR_FILENAME_EXCED_RANGE);
+    return 0;
 }
 
 static int start_relay(relay *made) {
     static reader output, errors;
-    wchar_t executable[MAX_PATH + 32], line[3 * MAX_PATH];
+    wchar_t executable[MAX_PATH], line[3 * MAX_PATH];
     HANDLE theirs[3];
+    /* A relay that does not read must not keep the service manager waiting. */
+    DWORD mode = PIPE_READMODE_BYTE | PIPE_NOWAIT;
     JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits = { 0 };
     STARTUPINFOEXW startup = { 0 };
     PROCESS_INFORMATION process;
@@ -310,6 +369,7 @@ static int start_relay(relay *made) {
     if (!command_line(line, 3 * MAX_PATH, executable)) return 0;
     if (!make_pipe(&made->input, &theirs[0], 0) || !make_pipe(&output.pipe, &theirs[1], 1) ||
         !make_pipe(&errors.pipe, &theirs[2], 1)) return 0;
+    SetNamedPipeHandleState(made->input, &mode, NULL, NULL);
 
     /* It inherits these three handles and no others. */
     InitializeProcThreadAttributeList(NULL, 1, 0, &size);
@@ -334,18 +394,102 @@ static int start_relay(relay *made) {
     if (!CreateProcessW(executable, line, NULL, NULL, TRUE,
             CREATE_SUSPENDED | CREATE_NO_WINDOW | EXTENDED_STARTUPINFO_PRESENT, NULL, data_directory,
             &startup.StartupInfo, &process)) return 0;
-    if (!AssignProcessToJobObject(job, process.hProcess)) {
-        TerminateProcess(process.hProcess, 1);
-        return 0;
-    }
     for (int i = 0; i < 3; i++) CloseHandle(theirs[i]);
     output.take = notified;
     errors.take = log_line;
-    made->readers[0] = CreateThread(NULL, 0, read_lines, &output, 0, NULL);
-    made->readers[1] = CreateThread(NULL, 0, read_lines, &errors, 0, NULL);
+    if (!AssignProcessToJobObject(job, process.hProcess) ||
+        (made->readers[0] = CreateThread(NULL, 0, read_lines, &output, 0, NULL)) == NULL ||
+        (made->readers[1] = CreateThread(NULL, 0, read_lines, &errors, 0, NULL)) == NULL) {
+        DWORD error = GetLastError();
+        TerminateProcess(process.hProcess, 1);
+        SetLastError(error);
+        return 0;
+    }
     made->process = process.hProcess;
     ResumeThread(process.hThread);
     CloseHandle(process.hThread);
+    return 1;
+}
+
+/* ---- whose the files are ---- */
+
+/* The administrators, the system, services (of whose identifiers TrustedInstaller has one), and the account of
+ * this process. */
+static int is_trusted(PSID owner) {
+    static SID_IDENTIFIER_AUTHORITY nt = SECURITY_NT_AUTHORITY;
+    union { TOKEN_USER user; BYTE octets[sizeof(TOKEN_USER) + SECURITY_MAX_SID_SIZE]; } own;
+    static const WELL_KNOWN_SID_TYPE known[] = {
+        WinBuiltinAdministratorsSid, WinLocalSystemSid, WinAccountAdministratorSid, WinAccountDomainAdminsSid
+    };
+    HANDLE token;
+    DWORD size;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) if (IsWellKnownSid(owner, known[i])) return 1;
+    if (memcmp(GetSidIdentifierAuthority(owner), &nt, sizeof nt) == 0 && *GetSidSubAuthorityCount(owner) > 1 &&
+        *GetSidSubAuthority(owner, 0) == SECURITY_SERVICE_ID_BASE_RID) return 1;
+    if (!OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token)) return 0;
+    int equal = GetTokenInformation(token, TokenUser, &own, sizeof own, &size) && EqualSid(owner, own.user.User.Sid);
+    CloseHandle(token);
+    return equal;
+}
+
+/* Looks at a file or folder, and not at what a link leads to. One that is missing, or cannot be looked at, is
+ * left to the relay, which cannot read it either.
+ * Returns whether it belongs to an account that is not trusted, and says so in a text. */
+static int is_foreign(const wchar_t *path, wchar_t *text, size_t size) {
+    PSECURITY_DESCRIPTOR descriptor;
+    PSID owner;
+    wchar_t *name = NULL;
+    HANDLE file = CreateFileW(path, READ_CONTROL, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
+        OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT, NULL);
+    if (file == INVALID_HANDLE_VALUE) return 0;
+    DWORD error = GetSecurityInfo(file, SE_FILE_OBJECT, OWNER_SECURITY_INFORMATION, &owner, NULL, NULL, NULL,
+        &descriptor);
+    CloseHandle(file);
+    /* A file system without owners. */
+    if (error != ERROR_SUCCESS || owner == NULL) return 0;
+    int foreign = !is_trusted(owner);
+    if (foreign) {
+        ConvertSidToStringSidW(owner, &name);
+        format(text, size, L"%ls belongs to %ls, and not to the administrators: another user may have put it there. "
+            L"Delete it, or make it theirs (docs/windows.md)", path, name == NULL ? L"another account" : name);
+        LocalFree(name);
+    }
+    LocalFree(descriptor);
+    return foreign;
+}
+
+/* The data, its folders, and what is in each of them. */
+static int has_foreign(const wchar_t *data, wchar_t *text, size_t size) {
+    static const wchar_t *const folders[] = { L"", L"\\certs", L"\\logs", L"\\queue" };
+    wchar_t path[2 * MAX_PATH];
+    WIN32_FIND_DATAW entry;
+    int found = is_foreign(data, text, size);
+    for (size_t i = 0; i < sizeof folders / sizeof *folders && !found; i++) {
+        format(path, 2 * MAX_PATH, L"%ls%ls\\*", data, folders[i]);
+        HANDLE search = FindFirstFileW(path, &entry);
+        if (search == INVALID_HANDLE_VALUE) continue;
+        do {
+            /* Above the data. */
+            if (wcscmp(entry.cFileName, L"..") == 0) continue;
+            format(path, 2 * MAX_PATH, L"%ls%ls\\%ls", data, folders[i], entry.cFileName);
+            found = is_foreign(path, text, size);
+        } while (!found && FindNextFileW(search, &entry));
+        FindClose(search);
+    }
+    return found;
+}
+
+/* --check */
+static int check(const wchar_t *data) {
+    wchar_t text[3 * MAX_PATH];
+    char octets[9 * MAX_PATH];
+    DWORD written;
+    if (!has_foreign(data, text, 3 * MAX_PATH)) return 0;
+    int length = WideCharToMultiByte(CP_UTF8, 0, text, -1, octets, sizeof octets - 1, NULL, NULL);
+    if (length > 0) {
+        octets[length - 1] = '\n';
+        WriteFile(GetStdHandle(STD_OUTPUT_HANDLE), octets, (DWORD)length, &written, NULL);
+    }
     return 1;
 }
 
@@ -383,10 +527,10 @@ static DWORD WINAPI on_control(DWORD control, DWORD type, void *data, void *cont
 }
 
 static void report_end(DWORD code, int asked, int started) {
-    const wchar_t *meaning = code == 78 ? L" (a setting is wrong)"
+    const wchar_t *meaning = code == WRONG_SETTING ? L" (a setting is wrong)"
         : code == 69 ? L" (a service or a port that it needs is not available)" : L"";
     wchar_t line[2 * MAX_PATH];
-    swprintf(line, 2 * MAX_PATH, L"The relay %ls with exit status %lu%ls. The log: %ls",
+    format(line, 2 * MAX_PATH, L"The relay %ls with exit status %lu%ls. The log: %ls",
         asked ? L"was stopped" : started ? L"ended by itself" : L"did not start, and ended",
         code, meaning, log_path);
     report_event(EVENTLOG_ERROR_TYPE, EVENT_FAILED, line);
@@ -403,6 +547,7 @@ static int attend(relay *running) {
         DWORD count = stopping ? 1 : status.dwCurrentState == SERVICE_RUNNING ? 3 : 4;
         DWORD what = WaitForMultipleObjects(count, waits, FALSE, TICK);
         if (what == WAIT_OBJECT_0) return stopping;
+        if (what == WAIT_FAILED) Sleep(TICK);
         if (what == WAIT_OBJECT_0 + 1) {
             stopping = 1;
             InterlockedExchange(&stop_ticks, STOP_TICKS);
@@ -435,6 +580,7 @@ static int attend(relay *running) {
 static void WINAPI service_main(DWORD count, wchar_t **arguments) {
     relay running;
     DWORD code = 1;
+    wchar_t foreign[3 * MAX_PATH];
     (void)count, (void)arguments;
     event_source = RegisterEventSourceW(NULL, NAME);
     stop_asked = CreateEventW(NULL, FALSE, FALSE, NULL);
@@ -443,6 +589,16 @@ static void WINAPI service_main(DWORD count, wchar_t **arguments) {
     service = RegisterServiceCtrlHandlerExW(NAME, on_control, NULL);
     if (service == NULL) return;
     report(SERVICE_START_PENDING, NO_ERROR, 0);
+    if (directory_too_long) {
+        report_problem(L"The path of the folder for settings and log is too long", ERROR_FILENAME_EXCED_RANGE);
+        report(SERVICE_STOPPED, ERROR_FILENAME_EXCED_RANGE, 0);
+        return;
+    }
+    if (has_foreign(data_directory, foreign, 3 * MAX_PATH)) {
+        report_event(EVENTLOG_ERROR_TYPE, EVENT_HOST, foreign);
+        report(SERVICE_STOPPED, ERROR_SERVICE_SPECIFIC_ERROR, WRONG_SETTING);
+        return;
+    }
     open_log();
     if (!start_relay(&running)) {
         DWORD error = GetLastError();
@@ -456,22 +612,31 @@ static void WINAPI service_main(DWORD count, wchar_t **arguments) {
     WaitForMultipleObjects(2, running.readers, TRUE, LOG_WAIT);
     if (code != 0 || !asked) report_end(code, asked, started);
     /* A code would have the service manager start again what somebody has stopped. */
-    if (asked || code == 0) report(SERVICE_STOPPED, NO_ERROR, 0);
+    if (asked) report(SERVICE_STOPPED, NO_ERROR, 0);
+    /* It would not be started again. */
+    else if (code == 0) report(SERVICE_STOPPED, ERROR_PROCESS_ABORTED, 0);
     else report(SERVICE_STOPPED, ERROR_SERVICE_SPECIFIC_ERROR, code);
 }
 
 int wmain(int count, wchar_t **arguments) {
     SERVICE_TABLE_ENTRYW table[] = { { NAME, service_main }, { NULL, NULL } };
+    int fits;
+    /* The folder of this program is no place for libraries, and the data are none for those of the relay. */
+    SetDefaultDllDirectories(LOAD_LIBRARY_SEARCH_SYSTEM32);
+    SetDllDirectoryW(L"");
+    if (count == 3 && wcscmp(arguments[1], L"--check") == 0) return check(arguments[2]);
     if (count > 1) {
-        swprintf(data_directory, MAX_PATH, L"%ls", arguments[1]);
+        fits = format(data_directory, MAX_PATH, L"%ls", arguments[1]);
     } else {
         wchar_t base[MAX_PATH];
         DWORD length = GetEnvironmentVariableW(L"ProgramData", base, MAX_PATH);
-        if (length == 0 || length > MAX_PATH - 64) wcscpy(base, L"C:\\ProgramData");
-        swprintf(data_directory, MAX_PATH, L"%ls\\" NAME, base);
+        if (length == 0 || length >= MAX_PATH) wcscpy(base, L"C:\\ProgramData");
+        fits = format(data_directory, MAX_PATH, L"%ls\\" NAME, base);
     }
     if (count > 2) log_limit = wcstoul(arguments[2], NULL, 10);
-    swprintf(log_path, MAX_PATH + 32, L"%ls\\logs\\relay.log", data_directory);
+    if (log_limit == 0) log_limit = LOG_OCTETS;
+    /* With room for the .4 of the oldest one. */
+    directory_too_long = !fits || !format(log_path, MAX_PATH - 2, L"%ls\\logs\\relay.log", data_directory);
     if (StartServiceCtrlDispatcherW(table)) return 0;
     if (GetLastError() == ERROR_FAILED_SERVICE_CONTROLLER_CONNECT) {
         fwprintf(stderr, L"smtp-oauth-relay-service is started by the service manager: sc.exe start " NAME

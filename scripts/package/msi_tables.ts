@@ -5,6 +5,7 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import {
   ACCOUNT,
+  DATA_MADE,
   DESCRIPTION as SERVICE_DESCRIPTION,
   DISPLAY_NAME,
   EVENT_MESSAGES,
@@ -85,6 +86,7 @@ const DELAYED_START = 3;
 const FAILURE_FLAG = 4;
 const SID_TYPE = 5;
 const PRESHUTDOWN_TIME = 7;
+const REGISTRY_VALUE_64 = 2 | 16;
 const RESTART = 1;
 
 type Cell = string | number;
@@ -146,7 +148,7 @@ function productTables(facts: MsiFacts): Record<string, Table> {
     ProductVersion: version,
     // All files are replaced: the executables have the version of the runtime, which may stay the same.
     REINSTALLMODE: "amus",
-    SecureCustomProperties: "OLDERFOUND;NEWERFOUND",
+    SecureCustomProperties: "OLDERFOUND;NEWERFOUND;DATAFOUND;DATAMADE;KEEPDATA",
     UpgradeCode: UPGRADE_CODE,
   };
   return {
@@ -178,7 +180,50 @@ function productTables(facts: MsiFacts): Record<string, Table> {
       rows: [
         ["NOT NEWERFOUND", "A newer version is installed: remove it first."],
         ["VersionNT64 >= 603", "This needs Windows 10 or Windows Server 2019 or newer, on x64."],
+        // Each user may make this folder, with settings in it.
+        [
+          "Installed OR OLDERFOUND OR NOT DATAFOUND OR DATAMADE OR KEEPDATA",
+          "[DATAFOUND] exists, and no installation has made it: another user may have put settings there. " +
+          "Delete it, or install with KEEPDATA=1.",
+        ],
       ],
+    },
+    AppSearch: {
+      columns: [["Property", "s72"], ["Signature_", "s72"]],
+      keys: 2,
+      rows: [["DATAFOUND", "DataFolder"], ["DATAMADE", "DataMade"]],
+    },
+    // Of a signature that is not in the table Signature, the folder is looked for.
+    Signature: {
+      columns: [
+        ["Signature", "s72"],
+        ["FileName", "s255"],
+        ["MinVersion", "S20"],
+        ["MaxVersion", "S20"],
+        ["MinSize", "I4"],
+        ["MaxSize", "I4"],
+        ["MinDate", "I4"],
+        ["MaxDate", "I4"],
+        ["Languages", "S255"],
+      ],
+      keys: 1,
+      rows: [],
+    },
+    DrLocator: {
+      columns: [["Signature_", "s72"], ["Parent", "S72"], ["Path", "S255"], ["Depth", "I2"]],
+      keys: 3,
+      rows: [["DataFolder", "", `[CommonAppDataFolder]${SERVICE}`, 0]],
+    },
+    RegLocator: {
+      columns: [
+        ["Signature_", "s72"],
+        ["Root", "i2"],
+        ["Key", "s255"],
+        ["Name", "S255"],
+        ["Type", "I2"],
+      ],
+      keys: 1,
+      rows: [["DataMade", LOCAL_MACHINE, PACKAGE, DATA_MADE, REGISTRY_VALUE_64]],
     },
     Feature: {
       columns: [
@@ -218,6 +263,7 @@ function components(): readonly (readonly Cell[])[] {
     component("Settings", "DATADIR", COMPONENT_NEVER_OVERWRITE | COMPONENT_PERMANENT, "Settings"),
     ...FOLDERS.map(([id]) => component(`Folder${id}`, id, COMPONENT_PERMANENT, "")),
     component("Known", "INSTALLDIR", COMPONENT_REGISTRY_KEY, "Installer"),
+    component("Made", "DATADIR", COMPONENT_REGISTRY_KEY | COMPONENT_PERMANENT, "DataMade"),
     // An upgrade starts the service again; a first installation cannot, without a certificate.
     component("Restart", "INSTALLDIR", COMPONENT_REGISTRY_KEY, "Restarted", "OLDERFOUND"),
   ];
@@ -423,6 +469,7 @@ function serviceTables(): Record<string, Table> {
         value("EventMessages", EVENT_SOURCE, "EventMessageFile", `#%${EVENT_MESSAGES}`, "Service"),
         value("EventTypes", EVENT_SOURCE, "TypesSupported", `#${EVENT_TYPES}`, "Service"),
         value("Installer", PACKAGE, "Installer", "msi", "Known"),
+        value("DataMade", PACKAGE, DATA_MADE, "1", "Made"),
         value("Restarted", PACKAGE, "Upgraded", "#1", "Restart"),
       ],
     },
@@ -439,6 +486,7 @@ function sequenceTables(): Record<string, Table> {
   const costing = [["CostInitialize", 800], ["FileCost", 900], ["CostFinalize", 1000]] as const;
   const before = [
     ["FindRelatedProducts", 25],
+    ["AppSearch", 50],
     ["LaunchConditions", 100],
     [
       "ValidateProductID",

@@ -64,7 +64,8 @@ export function makeWindows(source: Source, order: WindowsOrder): readonly strin
 /** The same octets each time: without a time, and without the names of files. */
 export function makeHost(root: string, path: string): void {
   execFileSync("x86_64-w64-mingw32-gcc", [
-    ...["-std=c11", "-Os", "-Wall", "-Wextra", "-Werror", "-municode", "-s"],
+    ...["-std=c11", "-Os", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wformat=2"],
+    ...["-Werror", "-municode", "-s"],
     ...["-Wl,--no-insert-timestamp", "-Wl,--dynamicbase,--nxcompat,--high-entropy-va"],
     ...["-o", path, join(root, "deploy/windows/service_host.c"), "-ladvapi32"],
   ]);

@@ -3,6 +3,7 @@
 import { win32 } from "node:path";
 import {
   ACCOUNT,
+  DATA_MADE,
   DESCRIPTION,
   DISPLAY_NAME,
   EVENT_MESSAGES,
@@ -11,6 +12,7 @@ import {
   FAILURE_RESET,
   HOST,
   type Layout,
+  PACKAGE,
   PRESHUTDOWN,
   RESTARTS,
   SERVICE,
@@ -61,6 +63,7 @@ export function serviceCommands(layout: Layout, exists: boolean): readonly Comma
     ),
     addValue(EVENT_SOURCE, "EventMessageFile", "REG_EXPAND_SZ", EVENT_MESSAGES),
     addValue(EVENT_SOURCE, "TypesSupported", "REG_DWORD", String(EVENT_TYPES)),
+    addValue(PACKAGE, DATA_MADE, "REG_SZ", "1"),
   ];
 }
 
@@ -72,7 +75,15 @@ function addValue(key: string, name: string, type: string, data: string): Comman
 const ADMINISTRATORS = "*S-1-5-32-544";
 const SYSTEM = "*S-1-5-18";
 
-/** Who may read and write the data: users may make folders in %ProgramData%, so it may be theirs until now. */
+/**
+ * Looks whether something in the data belongs to another user: each may make folders in %ProgramData%, also this
+ * one, with settings in it. Ends with 1 and says what, if so.
+ */
+export function ownerCommand(host: string, { data }: Layout): Command {
+  return [host, "--check", data];
+}
+
+/** Who may read and write the data. */
 export function accessCommands({ data }: Layout): readonly Command[] {
   const service = `*${serviceSid(SERVICE)}`;
   const inherited = (who: string, what: string) => `${who}:(OI)(CI)${what}`;
@@ -83,7 +94,8 @@ export function accessCommands({ data }: Layout): readonly Command[] {
       ...[inherited(ADMINISTRATORS, "F"), inherited(SYSTEM, "F"), inherited(service, "RX")],
     ],
     ...WRITTEN.map((name) => [
-      ...["icacls.exe", win32.join(data, name), "/grant:r", inherited(service, "M")],
+      // The service may put a link in the place of its folder: /L keeps away from what that leads to.
+      ...["icacls.exe", win32.join(data, name), "/L", "/grant:r", inherited(service, "M")],
     ]),
   ];
 }

@@ -7,6 +7,7 @@ import {
   type Command,
   commandLine,
   FOLDERS,
+  ownerCommand,
   REMOVAL,
   serviceCommands,
 } from "./commands.ts";
@@ -59,6 +60,7 @@ export function plan({ executable, layout, start }: InstallOptions): readonly st
   const { programs, data } = layout;
   return [
     "# install-service does this, as administrator:",
+    `# look that nothing in ${data} belongs to another user`,
     ...copies(executable, programs).map(([from, to]) => `# copy ${from} to ${to}`),
     `# make ${[data, ...FOLDERS.map((name) => win32.join(data, name))].join(", ")}`,
     `# write ${win32.join(data, SETTINGS)}, unless it is there`,
@@ -86,6 +88,9 @@ export function install({ executable, layout, start }: InstallOptions, machine: 
   const { files } = machine;
   const { programs, data } = layout;
   const lines: string[] = [];
+  const ownership = ownerCommand(hostBeside(executable), layout);
+  const foreign = problemOf(machine, ownership);
+  if (foreign !== undefined) return { lines, problem: foreign };
   const before = stateOf(machine);
   if (before.running) {
     const problem = stop(machine);
@@ -94,17 +99,22 @@ export function install({ executable, layout, start }: InstallOptions, machine: 
   }
   files.directory(programs);
   for (const [from, to] of copies(executable, programs)) {
-    files.copy(from, to);
+    try {
+      files.copy(from, to);
+    } catch (error) {
+      // Not without the lines: the service may have been stopped for this.
+      return { lines, problem: `${to} cannot be replaced: ${(error as Error).message}` };
+    }
     lines.push(`${to} copied from ${from}`);
   }
   for (const path of [data, ...FOLDERS.map((name) => win32.join(data, name))]) {
     files.directory(path);
   }
   const commands = serviceCommands(layout, before.exists);
-  // Nothing is written into a folder that others may still change.
-  for (const command of [...commands, ...accessCommands(layout)]) {
-    const { status, output } = machine.run(command);
-    if (status !== 0) return { lines, problem: failed(command, status, output) };
+  // Nothing is written into a folder that others may still change, or into which they have put something.
+  for (const command of [...commands, ...accessCommands(layout), ownership]) {
+    const problem = problemOf(machine, command);
+    if (problem !== undefined) return { lines, problem };
   }
   lines.push(`${SERVICE} ${before.exists ? "brought to this version" : "made"}`);
   const settings = win32.join(data, SETTINGS);
@@ -154,10 +164,13 @@ export function remove({ programs, data }: Layout, machine: Machine): Done {
 }
 
 function copies(executable: string, programs: string): readonly (readonly [string, string])[] {
-  const host = win32.join(win32.dirname(executable), HOST);
-  return [[executable, RELAY] as const, [host, HOST] as const]
+  return [[executable, RELAY] as const, [hostBeside(executable), HOST] as const]
     .map(([from, name]) => [from, win32.join(programs, name)] as const)
     .filter(([from, to]) => from.toLowerCase() !== to.toLowerCase());
+}
+
+function hostBeside(executable: string): string {
+  return win32.join(win32.dirname(executable), HOST);
 }
 
 /** The number before its name is not translated: 1 stopped, 2 to 4 start, stop and run. */
@@ -194,6 +207,11 @@ function startService(machine: Machine, data: string): string | undefined {
     machine.pause(LOOK_EVERY);
   }
   return `${SERVICE} is not ready in time`;
+}
+
+function problemOf(machine: Machine, command: Command): string | undefined {
+  const { status, output } = machine.run(command);
+  return status === 0 ? undefined : failed(command, status, output);
 }
 
 function failed(command: Command, status: number, output: string): string {

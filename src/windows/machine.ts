@@ -23,17 +23,21 @@ export const machine: Machine = {
     write: (path, text) => writeFileSync(path, text),
     directory: (path) => void mkdirSync(path, { recursive: true }),
     copy(from, to) {
+      // First beside it: on a full disk, the program that is there stays.
+      copyFileSync(from, `${to}.new`);
       // A program that runs cannot be written, but it can be renamed.
       rmSync(`${to}.old`, { force: true });
       if (existsSync(to)) renameSync(to, `${to}.old`);
-      copyFileSync(from, to);
+      renameSync(`${to}.new`, to);
       removed(`${to}.old`);
     },
     remove: removed,
   },
   run([program, ...args]) {
     // By its whole path: the first one in PATH or in the current folder may be another.
-    const path = win32.join(process.env["SystemRoot"] ?? "C:\\Windows", "System32", program!);
+    const path = win32.isAbsolute(program!)
+      ? program!
+      : win32.join(process.env["SystemRoot"] ?? "C:\\Windows", "System32", program!);
     const { status, stdout, stderr, error } = spawnSync(path, args, {
       encoding: "utf8",
       timeout: TIMEOUT,

@@ -29,6 +29,8 @@ export const EVENT_MESSAGES = "%SystemRoot%\\System32\\EventCreate.exe";
 export const EVENT_TYPES = 7;
 /** The key by which the .msi package is known. */
 export const PACKAGE = `SOFTWARE\\${SERVICE}`;
+/** The value in it that says that an installation has made the folder of the data. It stays with the folder. */
+export const DATA_MADE = "DataMade";
 
 /** What the file for the settings says before somebody has written into it. */
 export const SETTINGS_FILE = `# Settings of the relay, NAME=value in each line.

@@ -154,7 +154,10 @@ behave() {
   rm -f "$data/logs/"*
 }
 
-sc create $name binPath= '"C:\host\smtp-oauth-relay-service.exe" "C:\data of the relay" 8192' start= demand
+create() { # the folder
+  sc create $name binPath= "\"C:\\host\\smtp-oauth-relay-service.exe\" \"$1\" 8192" start= demand
+}
+create 'C:\data of the relay'
 behave well
 sc start $name
 reaches "RUNNING 0 0" start
@@ -204,6 +207,52 @@ reaches "STOPPED 2 0" "a relay that is missing"
 event 'smtp-oauth-relay.exe cannot be started: Windows error 2'
 mv "$programs/away.exe" "$programs/$name.exe"
 
+behave leave
+sc start $name
+reaches "RUNNING 0 0" "before it ends"
+# ERROR_PROCESS_ABORTED: a failure, although its own status is 0.
+reaches "STOPPED 1067 0" "one that ends without having been asked to"
+
+behave forge
+sc start $name
+reaches "RUNNING 0 0" "a line that is too long"
+has 'CRITICAL Forged'
+event 'Percent client=fe80::1% 1 text=% % 5%'
+! grep -q 'Z CRITICAL Forged' "$work/events" || fail "the rest of a line is an event of its own"
+sc stop $name
+reaches "STOPPED 0 0" "after a line that is too long"
+
+# Files of other users, which Wine tells by the owner.
+if [ "$(id -u)" = 0 ]; then
+  behave well
+  for file in relay.env certs/planted.pem logs; do
+    mkdir -p "$data/certs"
+    [ -e "$data/$file" ] || touch "$data/$file"
+    chown 12345 "$data/$file"
+    sc start $name
+    reaches "STOPPED 1066 78" "another user's $file"
+    event "${file##*/} belongs to S-1-5-"
+    status=0
+    timeout 30 "$wine" 'C:\host\smtp-oauth-relay-service.exe' --check 'C:\data of the relay' \
+      > "$work/log" 2> /dev/null || status=$?
+    if [ $status -ne 1 ] || ! grep -q 'belongs to S-1-5-' "$work/log"; then
+      fail "--check ends with $status for another user's $file"
+    fi
+    chown 0 "$data/$file"
+  done
+fi
+timeout 30 "$wine" 'C:\host\smtp-oauth-relay-service.exe' --check 'C:\data of the relay' ||
+  fail "--check finds something in data that are all ours"
+
+# Paths that Windows could not open.
+sc delete $name
+create "C:\\$(printf '%0250d' 0)"
+sc start $name
+# ERROR_FILENAME_EXCED_RANGE
+reaches "STOPPED 206 0" "a folder with a long path"
+sc delete $name
+create 'C:\data of the relay'
+
 before=$(wc -l < "$work/events")
 behave flood
 sc start $name
@@ -250,7 +299,7 @@ sc delete $name
 
 WINE=$wine node "$root/scripts/try_msi.mjs" "$msi" "$older" > "$work/log" 2>&1 ||
   fail "scripts/try_msi.mjs"
-[ "$(grep -c '^ok ' "$work/log")" -eq 7 ] || fail "scripts/try_msi.mjs has left something out"
+[ "$(grep -c '^ok ' "$work/log")" -eq 8 ] || fail "scripts/try_msi.mjs has left something out"
 
 # --- install-service, with what stands in for programs that Wine does not have in full ---
 

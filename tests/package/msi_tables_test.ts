@@ -135,6 +135,39 @@ describe("the tables of the .msi package", () => {
     assert.ok(rowsOf("LaunchCondition").some(({ Condition }) => Condition === "NOT NEWERFOUND"));
   });
 
+  it("refuse a folder of settings that no installation has made", () => {
+    const [search, made] = rowsOf("AppSearch");
+    assert.equal(
+      rowsOf("DrLocator").find(({ Signature_ }) => Signature_ === search!["Signature_"])!["Path"],
+      "[CommonAppDataFolder]smtp-oauth-relay",
+    );
+    const [locator] = rowsOf("RegLocator");
+    assert.equal(locator!["Signature_"], made!["Signature_"]);
+    // The value that is looked for is written by the package, stays when it is removed, and is install-service's.
+    const value = rowsOf("Registry").find(({ Name }) => Name === locator!["Name"])!;
+    assert.equal(value["Key"], locator!["Key"]);
+    const component = rowsOf("Component").find(({ Component }) =>
+      Component === value["Component_"]
+    );
+    assert.equal(Number(component!["Attributes"]) & 16, 16);
+    const added = serviceCommands(layoutOf({}), false).find((command) =>
+      command.includes(value["Name"]!)
+    );
+    assert.equal(added![2], `HKLM\\${value["Key"]}`);
+    const secure = rowsOf("Property").find(({ Property }) =>
+      Property === "SecureCustomProperties"
+    )!;
+    for (const name of ["DATAFOUND", "DATAMADE", "KEEPDATA"]) {
+      assert.ok(secure["Value"]!.split(";").includes(name), name);
+      assert.ok(rowsOf("LaunchCondition").some(({ Condition }) => Condition!.includes(name)), name);
+    }
+    for (const name of ["InstallUISequence", "InstallExecuteSequence"]) {
+      const at = (action: string) =>
+        Number(rowsOf(name).find(({ Action }) => Action === action)!["Sequence"]);
+      assert.ok(at("AppSearch") < at("LaunchConditions"), name);
+    }
+  });
+
   it("have other codes for another content, and the same for the same", () => {
     const changed = {
       ...FACTS,
@@ -156,7 +189,7 @@ describe("the tables of the .msi package", () => {
       upgradeCode(),
       ...rowsOf("Component").map(({ Component, ComponentId }) => `${Component} ${ComponentId}`),
     ].join("\n");
-    assert.equal(createHash("sha256").update(known).digest("hex").slice(0, 16), "7808148ccde4201a");
+    assert.equal(createHash("sha256").update(known).digest("hex").slice(0, 16), "8818708679f726e2");
   });
 });
 

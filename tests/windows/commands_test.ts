@@ -117,7 +117,8 @@ describe("access to the data", () => {
     assert.deepEqual(
       written,
       ["logs", "queue"].map((name) => [
-        ...[`C:\\ProgramData\\smtp-oauth-relay\\${name}`, "/grant:r", `${service}:(OI)(CI)M`],
+        ...[`C:\\ProgramData\\smtp-oauth-relay\\${name}`, "/L"],
+        ...["/grant:r", `${service}:(OI)(CI)M`],
       ]),
     );
   });

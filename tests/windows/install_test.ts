@@ -43,6 +43,9 @@ class Imitated implements Machine {
   fails = "-";
   locked = "";
   paused = 0;
+  /** What had been done at each look at the owners, and what these looks find. */
+  readonly looks: (readonly string[])[] = [];
+  foreign: readonly (string | undefined)[] = [];
 
   constructor(files: Record<string, string> = {}, states?: State[]) {
     for (const [path, text] of Object.entries(files)) this.stored.set(path, text);
@@ -68,6 +71,13 @@ class Imitated implements Machine {
       return { status: 0, output: STATES[state] };
     }
     const line = command.join(" ");
+    if (verb === "--check") {
+      assert.match(program!, /^[A-Z]:\\.*\\smtp-oauth-relay-service\.exe$/);
+      assert.equal(command[2], DATA);
+      const found = this.foreign[this.looks.length];
+      this.looks.push([...this.ran]);
+      return { status: found === undefined ? 0 : 1, output: found ?? "" };
+    }
     this.ran.push(`${program} ${verb}`);
     if (line.startsWith(this.fails)) return { status: 5, output: "Zugriff verweigert" };
     if (verb === "create") this.states = ["STOPPED"];
@@ -135,12 +145,42 @@ describe("install-service on Windows", () => {
     assert.ok(!lines.some((line) => line.includes("copied")));
   });
 
+  it("says that it has stopped the service if a program cannot be replaced", () => {
+    const machine = new Imitated(CERTIFICATE, ["RUNNING"]);
+    machine.files.copy = () => {
+      throw new Error("ENOSPC: no space left on device");
+    };
+    const { lines, problem } = install(OPTIONS, machine);
+    assert.deepEqual(lines, ["smtp-oauth-relay stopped"]);
+    assert.equal(problem, `${PROGRAM} cannot be replaced: ENOSPC: no space left on device`);
+  });
+
   it("names the command that fails, and stops there", () => {
     const machine = new Imitated(CERTIFICATE);
     machine.fails = "sc.exe failure ";
     const { problem } = install(OPTIONS, machine);
     assert.match(problem!, /^sc\.exe failure .*: status 5: Zugriff verweigert$/);
     assert.ok(!machine.ran.some((command) => command.startsWith("icacls")));
+  });
+
+  it("does nothing where another user has made the folder", () => {
+    const machine = new Imitated({ ...CERTIFICATE, [SETTINGS]: "GRAPH_ENDPOINT=planted" }, [
+      "RUNNING",
+    ]);
+    machine.foreign = [`${SETTINGS} belongs to S-1-5-21-1`];
+    const { lines, problem } = install(OPTIONS, machine);
+    assert.match(problem!, /--check .*: status 1: .*relay\.env belongs to S-1-5-21-1$/);
+    assert.deepEqual(lines, []);
+    assert.deepEqual(machine.ran, []);
+    assert.ok(!machine.stored.has(PROGRAM));
+  });
+
+  it("starts nothing if another user has put something there until the folder was closed", () => {
+    const machine = new Imitated(CERTIFICATE);
+    machine.foreign = [undefined, `${SETTINGS} belongs to S-1-5-21-1`];
+    assert.match(install(OPTIONS, machine).problem!, /belongs to S-1-5-21-1$/);
+    assert.ok(machine.looks[1]!.some((command) => command.startsWith("icacls.exe")));
+    assert.equal(machine.ran.at(-1), `icacls.exe ${DATA}\\queue`);
   });
 
   it("says where the log is if the service does not start", () => {

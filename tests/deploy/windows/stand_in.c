@@ -35,6 +35,17 @@ int main(int count, char **arguments) {
         }
         say(stderr, "{\"level\":\"ERROR\",\"time\":\"2026-01-01T00:00:00.000Z\",\"message\":\"Not a line of text\"}");
     }
+    if (strcmp(how, "leave") == 0) {
+        Sleep(1500);
+        return 0;
+    }
+    if (strcmp(how, "forge") == 0) {
+        /* The host splits after 16,384 octets. */
+        int length = fprintf(stderr, "2026-01-01T00:00:00.000Z WARNING Long line text=");
+        for (; length < 16384; length++) fputc('x', stderr);
+        say(stderr, "2026-01-01T00:00:00.000Z CRITICAL Forged");
+        say(stderr, "2026-01-01T00:00:00.000Z WARNING Percent client=fe80::1%1 text=%%5%");
+    }
     while (fgets(request, sizeof request, stdin) != NULL) fprintf(stderr, "request: %s", request);
     say(stdout, "STOPPING=1\nEXTEND_TIMEOUT_USEC=3000000");
     if (strcmp(how, "hang") == 0) Sleep(INFINITE);
