@@ -6,6 +6,7 @@ import { ownExecutable } from "../runtime/current.ts";
 import { install, type InstallOptions, PACKAGED_UNIT, plan } from "../systemd/install.ts";
 import { machine } from "../systemd/machine.ts";
 import { CommandError, EXIT } from "../exit.ts";
+import { installed } from "./installed.ts";
 
 export interface InstallServiceOptions {
   readonly print: boolean;
@@ -29,16 +30,7 @@ export function installService(
   if (print) return plan(options);
   const problems = whyNotHere(executable, socketActivation);
   if (problems.length > 0) throw new CommandError(EXIT.unavailable, problems);
-  try {
-    const { lines, problem } = install(options, machine);
-    if (problem === undefined) return lines;
-    throw new CommandError(EXIT.failure, [...lines, problem]);
-  } catch (error) {
-    if (error instanceof CommandError) throw error;
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === undefined) throw error;
-    throw new CommandError(EXIT.failure, [`install-service: ${message}`]);
-  }
+  return installed(() => install(options, machine));
 }
 
 function whyNotHere(

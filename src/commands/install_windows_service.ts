@@ -8,6 +8,7 @@ import { ownExecutable } from "../runtime/current.ts";
 import { install, plan, removalPlan, remove } from "../windows/install.ts";
 import { machine } from "../windows/machine.ts";
 import { HOST, layoutOf, PACKAGE } from "../windows/names.ts";
+import { installed } from "./installed.ts";
 
 export interface InstallWindowsServiceOptions {
   readonly print: boolean;
@@ -29,16 +30,7 @@ export function installWindowsService(
   if (print) return removing ? removalPlan(layout) : plan(options);
   const problems = whyNotHere(own === undefined ? undefined : executable, removing);
   if (problems.length > 0) throw new CommandError(EXIT.unavailable, problems);
-  try {
-    const { lines, problem } = removing ? remove(layout, machine) : install(options, machine);
-    if (problem === undefined) return lines;
-    throw new CommandError(EXIT.failure, [...lines, problem]);
-  } catch (error) {
-    if (error instanceof CommandError) throw error;
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === undefined) throw error;
-    throw new CommandError(EXIT.failure, [`install-service: ${message}`]);
-  }
+  return installed(() => removing ? remove(layout, machine) : install(options, machine));
 }
 
 function whyNotHere(executable: string | undefined, removing: boolean): readonly string[] {
