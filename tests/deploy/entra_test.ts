@@ -25,6 +25,7 @@ import process from "node:process";
 import { after, beforeEach, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { makeUsername } from "../../src/commands/username.ts";
+import { absent } from "../support/tools.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const SETUP = join(ROOT, "deploy/entra/setup.sh");
@@ -242,7 +243,8 @@ describe("deploy/entra/setup.sh", () => {
     assert.equal(lines("apps").length, 1);
   });
 
-  describe("without a secret", () => {
+  // The stand-in for `az` reads JSON by Python here.
+  describe("without a secret", { skip: absent("openssl", "python3") }, () => {
     const IDENTITY = "0a1b2c3d-0000-4000-8000-000000000001";
     const PRINCIPAL = "0a1b2c3d-0000-4000-8000-000000000002";
     const RESOURCE = "/subscriptions/s/resourcegroups/g/providers/Microsoft.ManagedIdentity";
@@ -496,7 +498,9 @@ describe("deploy/entra/setup.sh", () => {
     [/unknown option '--mailboxes'/, "--mailboxes", "a@example.com"],
   ];
   for (const [line, ...args] of refused) {
-    it(`refuses ${JSON.stringify(args)} before any request`, () => {
+    // A file is read before it is refused.
+    const skip = args.includes("--certificate") && absent("openssl");
+    it(`refuses ${JSON.stringify(args)} before any request`, { skip }, () => {
       const { status, stderr } = setup(...args);
       assert.equal(status, 2);
       assert.match(stderr, /^setup\.sh: .*\(--help shows the options\)\n$/);

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { after, before, describe, it } from "node:test";
@@ -12,10 +12,7 @@ import { createWorld, SECRET, USERNAME, type World } from "./check_world.ts";
 import { CONNECTION_STRING } from "../support/azurite.ts";
 import { THOROUGH } from "../support/thorough.ts";
 import { type Program, PROGRAMS, root, run, Running, serve, startable } from "./programs.ts";
-
-const NO_SCRIPT = spawnSync("script", ["--version"]).error === undefined
-  ? false
-  : "script is not installed";
+import { NO_SCRIPT } from "./terminal.ts";
 
 const MESSAGE = ["--from", "scanner@example.com", "--to", "you@example.org"];
 /** `FAIL certificate: what. Fix: what to do [certificate.expired]` */

@@ -2,7 +2,7 @@
 // relay that reads the table as an identity, over https.
 
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -32,12 +32,9 @@ import {
   USERNAME,
 } from "./programs.ts";
 import { SmtpClient } from "./smtp_client.ts";
+import { NO_SCRIPT } from "./terminal.ts";
 
 const IDS = [`tenant_id=${TENANT}`, `client_id=${CLIENT}`];
-/** util-linux's `script`, which makes a terminal; others of that name take other arguments. */
-const NO_SCRIPT = /util-linux/.test(String(spawnSync("script", ["--version"]).stdout))
-  ? false
-  : "util-linux's script is not installed";
 const IDENTITY_SECRET = "1dentity-secret-that-must-not-show";
 
 for (const program of PROGRAMS) {

@@ -1,7 +1,7 @@
 // The `queue` command with the program as its users run it, beside a relay that holds the queue open.
 
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
@@ -12,11 +12,8 @@ import { openSqliteQueue } from "../../src/queue/sqlite/sqlite_queue.ts";
 import type { MessageState, QueueStore } from "../../src/queue/store.ts";
 import { newMessage, QUEUED_SECRET, queueKey } from "../support/fake_queue.ts";
 import { PROGRAMS, root, run, Running, startable, startableIt } from "./programs.ts";
+import { NO_SCRIPT } from "./terminal.ts";
 
-/** util-linux's `script`, which makes a terminal; others of that name take other arguments. */
-const NO_SCRIPT = /util-linux/.test(String(spawnSync("script", ["--version"]).stdout))
-  ? false
-  : "util-linux's script is not installed";
 const KEY = queueKey();
 const sealer = new Sealer([KEY]);
 const CONTENT = "From: scanner@x.test\r\nSubject: s\r\n\r\nGr\u00fc\u00dfe \x1b[2J\r\n";

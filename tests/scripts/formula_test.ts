@@ -1,10 +1,10 @@
 /** Homebrew's formula of a release, read by Ruby and installed with as much of Homebrew as it uses. */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { repositoryOf } from "../../scripts/release/repository.mjs";
+import { absent } from "../support/tools.ts";
 import {
   FORMULA,
   make,
@@ -19,7 +19,7 @@ import {
 } from "./manifests/release.ts";
 
 const EXECUTABLE = join(ROOT, "dist/smtp-oauth-relay");
-const skip = spawnSync("ruby", ["--version"]).error === undefined ? false : "ruby is not installed";
+const skip = absent("ruby");
 
 const releases = new Releases();
 after(() => releases.remove());

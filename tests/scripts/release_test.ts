@@ -7,6 +7,7 @@ import process from "node:process";
 import { after, beforeEach, describe, it } from "node:test";
 import { released } from "../../scripts/release/changelog.mjs";
 import { FIRST_RELEASE } from "../../scripts/release/repository.mjs";
+import { absent } from "../support/tools.ts";
 import { CHANGELOG, Folders, ROOT } from "./release/project.ts";
 
 const NOTHING = "# Changelog\n\n## [Unreleased]\n\n### Added\n";
@@ -14,7 +15,7 @@ const NOTHING = "# Changelog\n\n## [Unreleased]\n\n### Added\n";
 const folders = new Folders();
 after(() => folders.remove());
 
-describe("npm run release", () => {
+describe("npm run release", { skip: absent("git") }, () => {
   let clone: string;
 
   beforeEach(() => {
