@@ -11,6 +11,7 @@ import { buildSite } from "../../scripts/site/build.ts";
 import { editionsOf } from "../../scripts/site/editions.ts";
 import { workingTree } from "../../scripts/site/source.ts";
 import { releasedVersions } from "../../scripts/site/versions.ts";
+import { absent } from "../support/tools.ts";
 import { deadLinks } from "./crawl.ts";
 import { editionOf, ROOT } from "./sources.ts";
 
@@ -103,7 +104,7 @@ describe("a site of one version", () => {
   });
 });
 
-describe("the versions of a repository", () => {
+describe("the versions of a repository", { skip: absent("git") }, () => {
   let repository: string;
   const git = (...args: string[]) =>
     execFileSync("git", ["-c", "user.name=x", "-c", "user.email=x@example.com", ...args], {
