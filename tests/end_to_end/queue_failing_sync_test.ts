@@ -10,6 +10,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { afterEach, describe, it } from "node:test";
 import { PROGRAMS, type Relay } from "./programs.ts";
+import { absent } from "../support/tools.ts";
 import { beginContent, content, QueueWorld, send, untilIs } from "./queue_world.ts";
 
 /** A content of so many octets has a file of its own. */
@@ -18,7 +19,9 @@ const LARGE = 350_000;
 const DELAY = 250;
 
 for (const program of PROGRAMS) {
-  describe(`a queue whose disk has trouble with its syncs, on ${program.name},`, () => {
+  describe(`a queue whose disk has trouble with its syncs, on ${program.name},`, {
+    skip: absent("strace"),
+  }, () => {
     const ends: (() => void | Promise<void>)[] = [];
     afterEach(async () => {
       for (const end of ends.splice(0).reverse()) await end();

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, it } from "node:test";
 import { PROGRAMS } from "./programs.ts";
+import { absent } from "../support/tools.ts";
 import { QueueWorld, send } from "./queue_world.ts";
 
 const SYNCS = ["fsync", "fdatasync"];
@@ -20,7 +21,7 @@ const SHOWN = "4200";
 const LARGE = 350_000;
 
 for (const program of PROGRAMS) {
-  describe(`a queue, seen by the kernel, on ${program.name}`, () => {
+  describe(`a queue, seen by the kernel, on ${program.name}`, { skip: absent("strace") }, () => {
     const ends: (() => void | Promise<void>)[] = [];
     afterEach(async () => {
       for (const end of ends.splice(0).reverse()) await end();

@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, it } from "node:test";
+import { absent } from "../../support/tools.ts";
 import { directory, writerCommand } from "./support.ts";
 
 /** The calls that matter, in the order in which they returned, as `fdatasync /path` or `write TEXT`. */
@@ -29,7 +30,7 @@ function calls(trace: string): string[] {
   return returned;
 }
 
-describe("a SQLite queue, seen by the kernel,", () => {
+describe("a SQLite queue, seen by the kernel,", { skip: absent("strace") }, () => {
   it("acknowledges a message once its row, or its file, the file's name and its row are synced", () => {
     const place = directory();
     try {
