@@ -1,7 +1,7 @@
 // Compares and validates addresses (RFC 5321 §4.1.2, RFC 5890).
 
 import { domainToASCII, domainToUnicode } from "node:url";
-import { addressOf, parsePathArgument } from "../smtp/path.ts";
+import { parsePathArgument } from "../smtp/path.ts";
 import { printable, type Reply } from "../smtp/reply.ts";
 
 /** An address that only needs lower case to be compared, as nearly all do. */
@@ -79,7 +79,7 @@ export function isAddress(text: string): boolean {
   if (text.includes("\ufffd")) return false;
   const path = parsePathArgument(`<${text}>`);
   if (typeof path === "string" || path.mailbox === undefined) return false;
-  return path.mailbox.domain !== "" && addressOf(path.mailbox) === text;
+  return path.mailbox.domain !== "" && path.mailbox.address === text;
 }
 
 /**

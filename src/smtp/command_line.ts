@@ -37,22 +37,33 @@ function isAuth(input: Uint8Array): boolean {
 
 /** Splits a line, without its end, at the first space. */
 export function parseCommand(line: string): Command | Reply {
-  const text = trimSpaces(withoutControls(line));
+  const isPlain = !CONTROL_OR_TAB.test(line);
+  const text = trimSpaces(isPlain ? line : withoutControls(line));
   if (text === "") return REPLIES.empty;
-  if (CONTROLS.test(text) && !HELLO.test(text)) return REPLIES.badCharacter;
+  if (!isPlain && CONTROLS.test(text) && !HELLO.test(text)) return REPLIES.badCharacter;
   const space = text.indexOf(" ");
-  if (space < 0) return { verb: text.toUpperCase(), argument: "" };
-  return { verb: text.slice(0, space).toUpperCase(), argument: trimSpaces(text.slice(space + 1)) };
+  if (space < 0) return { verb: verbIn(text, text.length), argument: "" };
+  return { verb: verbIn(text, space), argument: trimSpaces(text.slice(space + 1)) };
+}
+
+/** As most clients write them, in the order of how often they come. */
+const VERBS = ["MAIL", "RCPT", "DATA", "RSET", "EHLO", "AUTH", "QUIT", "STARTTLS", "HELO"];
+
+/** The text up to `end` in upper case; mostly one that is there already, and no new text. */
+function verbIn(text: string, end: number): string {
+  for (const verb of VERBS) if (verb.length === end && text.startsWith(verb)) return verb;
+  return text.slice(0, end).toUpperCase();
 }
 
 // deno-lint-ignore no-control-regex -- finds control characters; a tab is a space
 const CONTROLS = /[\x00-\x08\x0a-\x1f\x7f]/;
+// deno-lint-ignore no-control-regex -- finds control characters
+const CONTROL_OR_TAB = /[\x00-\x1f\x7f]/;
 /** The name of a client may hold control characters: it decides nothing. */
 const HELLO = /^(?:EHLO|HELO) /i;
 
 /** Makes tabs spaces, and removes NULs at the end, which programs in C send. */
 function withoutControls(line: string): string {
-  if (!CONTROLS.test(line) && !line.includes("\t")) return line;
   let end = line.length;
   while (end > 0 && (line[end - 1] === "\0" || isSpace(line[end - 1]!))) end--;
   return line.slice(0, end).replaceAll("\t", " ");

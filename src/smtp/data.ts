@@ -33,7 +33,7 @@ const enum Seen {
 export class DataDecoder {
   #seen: Seen = Seen.LineStart;
   readonly #sink: ContentSink;
-  /** The last octets, as text. */
+  /** The last octets, as text, while the end of the data has not come. */
   #last = "\r\n";
 
   constructor(sink: ContentSink) {
@@ -47,8 +47,6 @@ export class DataDecoder {
    */
   push(bytes: Uint8Array): number {
     const buffer = asBuffer(bytes);
-    this.#last = (this.#last + buffer.toString("latin1", Math.max(0, buffer.length - LONGEST_END)))
-      .slice(-LONGEST_END);
     let i = 0;
     while (i < buffer.length) {
       if (this.#seen === Seen.Nothing) {
@@ -92,6 +90,8 @@ export class DataDecoder {
           break;
       }
     }
+    this.#last = (this.#last + buffer.toString("latin1", Math.max(0, buffer.length - LONGEST_END)))
+      .slice(-LONGEST_END);
     return -1;
   }
 

@@ -22,7 +22,9 @@ export class EffectBuffer {
   }
 
   reply(reply: Reply): void {
-    this.#replies += FORMATTED.get(reply) ?? formatReply(reply);
+    const text = FORMATTED.get(reply) ?? formatReply(reply);
+    // Most replies are sent alone. Joined with nothing, each was a text of its own, copied and hashed again.
+    this.#replies = this.#replies === "" ? text : this.#replies + text;
   }
 
   /** Adds an effect that comes after the replies so far. */

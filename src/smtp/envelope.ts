@@ -3,7 +3,7 @@
 // SIZE (RFC 1870), BODY (RFC 6152), SMTPUTF8 (RFC 6531), AUTH (RFC 4954).
 
 import { Buffer } from "node:buffer";
-import { addressOf, parsePathArgument, type PathArgument, type PathError } from "./path.ts";
+import { parsePathArgument, type PathArgument, type PathError } from "./path.ts";
 import { REPLIES, type Reply, reply } from "./reply.ts";
 
 /** The argument of MAIL. */
@@ -31,7 +31,7 @@ export function readSender(
   const { mailbox } = path;
   // `postmaster` alone is a recipient (RFC 5321 §4.5.1), not a sender.
   if (mailbox?.domain === "" && !bare) return pathRefusal("address", "MAIL FROM", "5.1.7");
-  const from = mailbox === undefined ? "" : addressOf(mailbox);
+  const from = mailbox === undefined ? "" : mailbox.address;
   const { smtputf8, size } = parameters;
   return smtputf8 || isAscii(from) ? { from, smtputf8, size } : needsSmtputf8();
 }
@@ -45,7 +45,7 @@ export function readRecipient(argument: string, smtputf8: boolean): string | Rep
   if (parameter !== undefined) {
     return reply(555, "5.5.4", `RCPT parameter ${parameter.keyword} is not supported`);
   }
-  const address = addressOf(path.mailbox);
+  const address = path.mailbox.address;
   return smtputf8 || isAscii(address) ? address : needsSmtputf8();
 }
 

@@ -5,10 +5,10 @@ import { trimSpaces } from "./command_line.ts";
 
 /** A mailbox as the client spelled it, without angle brackets or source route. */
 export interface Mailbox {
-  /** Unquoted spelling is kept: `"john doe"` stays quoted. */
-  readonly localPart: string;
   /** Empty for the bare `postmaster` of RFC 5321 §4.5.1, and for a bare name where it is accepted. */
   readonly domain: string;
+  /** `local@domain`, or the local part alone; `"john doe"` stays quoted. */
+  readonly address: string;
 }
 
 export interface PathArgument {
@@ -125,10 +125,10 @@ function isAddressLiteral(domain: string): boolean {
 }
 
 function parseMailbox(text: string, bare: boolean): Mailbox | PathError {
-  if (/^postmaster$/i.test(text)) return { localPart: text, domain: "" };
+  if (/^postmaster$/i.test(text)) return { address: text, domain: "" };
   const at = text.lastIndexOf("@");
   if (bare && at < 0 && octets(text) <= MAX_LOCAL_PART && DOT_STRING.test(text)) {
-    return INVISIBLE.test(text) ? "address" : { localPart: text, domain: "" };
+    return INVISIBLE.test(text) ? "address" : { address: text, domain: "" };
   }
   if (at < 1 || at === text.length - 1) return "address";
   const localPart = text.slice(0, at);
@@ -138,10 +138,5 @@ function parseMailbox(text: string, bare: boolean): Mailbox | PathError {
   if (octets(text) !== text.length && INVISIBLE.test(text)) return "address";
   if (!DOT_STRING.test(localPart) && !QUOTED_STRING.test(localPart)) return "address";
   if (!DOMAIN.test(domain) && !isAddressLiteral(domain)) return "address";
-  return { localPart, domain };
-}
-
-/** The mailbox as one address, `local@domain`. */
-export function addressOf({ localPart, domain }: Mailbox): string {
-  return domain === "" ? localPart : `${localPart}@${domain}`;
+  return { address: text.endsWith(".") ? `${localPart}@${domain}` : text, domain };
 }

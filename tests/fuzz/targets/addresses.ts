@@ -11,7 +11,7 @@ import {
 } from "../../../src/message/addresses.ts";
 import { SenderList } from "../../../src/accounts/sender_list.ts";
 import { readRecipient, readSender } from "../../../src/smtp/envelope.ts";
-import { addressOf, parsePathArgument } from "../../../src/smtp/path.ts";
+import { parsePathArgument } from "../../../src/smtp/path.ts";
 import { formatReply } from "../../../src/smtp/reply.ts";
 import { assertWellFormed } from "../../smtp/driver.ts";
 import { Input, type Target } from "../engine/target.ts";
@@ -53,7 +53,7 @@ function judgeAddress(address: string): void {
   assert.ok(Buffer.byteLength(address) <= 254, "RFC 5321 §4.5.3.1.3");
   const again = parsePathArgument(`<${address}>`);
   assert.ok(typeof again !== "string" && again.mailbox !== undefined, address);
-  assert.equal(addressOf(again.mailbox), address);
+  assert.equal(again.mailbox.address, address);
   const key = addressKey(address);
   assert.doesNotMatch(key, CONTROL);
   if (isAddress(address) && isNormalized(address)) {
