@@ -9,7 +9,9 @@ export const CR = 13;
 export const SPACE = 32;
 export const HYPHEN = 45;
 export const DOT = 46;
+export const LESS = 60;
 export const EQUALS = 61;
+export const GREATER = 62;
 /** Shared: copy it before it is changed. */
 export const CRLF = Buffer.from("\r\n");
 

@@ -6,6 +6,7 @@
 // is anything that a parser without nested comments or escapes would split differently.
 
 import { Buffer } from "node:buffer";
+import { GREATER, LESS } from "../octets.ts";
 import { addressKey, isNormalized, MAX_ADDRESS } from "./addresses.ts";
 
 /** A range of octets of the field body. */
@@ -61,8 +62,6 @@ for (const octet of Buffer.from("_!#$%&'*+/=?^`{|}~.@-")) KINDS[octet] = WORD;
 const AT = 64;
 const QUOTE = 34;
 const BACKSLASH = 92;
-const LESS = 60;
-const GREATER = 62;
 const COMMA = 44;
 const COLON = 58;
 const SEMICOLON = 59;

@@ -7,6 +7,7 @@
 // an address.
 
 import { Buffer } from "node:buffer";
+import { GREATER, LESS, SPACE } from "../octets.ts";
 import { type Item, parseAddressList } from "./address_list.ts";
 import { addressKey, isAddress, isAmbiguous, isSimple } from "./addresses.ts";
 import type { Author, Authors } from "./author.ts";
@@ -92,10 +93,9 @@ function unambiguousAuthor(
   strict: boolean,
 ): Author | undefined {
   if (unambiguous !== true || !isAddress(address) || isAmbiguous(address)) return undefined;
-  const octets = body.toString("latin1", start, end);
   // As most devices write it. Tokens would tell no more, and were an eighth of a message's objects.
-  if (isAlone(octets, address)) return { address, name: "" };
-  const { tokens, balanced } = tokenize(octets, true);
+  if (isAlone(body, start, end, address)) return { address, name: "" };
+  const { tokens, balanced } = tokenize(body.toString("latin1", start, end), true);
   const brackets = tokens.filter(({ type }) => type === "bracket").length;
   const addresses = tokens.filter(({ type }) => type === "address").length;
   if (!balanced || brackets > 1 || addresses !== 1 - brackets) return undefined;
@@ -113,9 +113,18 @@ function unambiguousAuthor(
 }
 
 /** Whether the item is this address, with or without brackets, and nothing else but one space before it. */
-function isAlone(item: string, address: string): boolean {
-  const text = item.startsWith(" ") ? item.slice(1) : item;
-  return isSimple(address) && (text === address || text === `<${address}>`);
+function isAlone(body: Buffer, start: number, end: number, address: string): boolean {
+  let from = body[start] === SPACE ? start + 1 : start;
+  let to = end;
+  if (body[from] === LESS && body[to - 1] === GREATER) {
+    from++;
+    to--;
+  }
+  if (to - from !== address.length) return false;
+  for (let i = 0; i < address.length; i++) {
+    if (body[from + i] !== address.charCodeAt(i)) return false;
+  }
+  return isSimple(address);
 }
 
 function isLegal({ type, text }: Token): boolean {

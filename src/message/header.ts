@@ -2,6 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import { asBuffer, CR, HYPHEN, LF, SPACE, TAB } from "../octets.ts";
+import { fieldName } from "./field_name.ts";
 import { type LazyContent, octetsOf } from "./lazy_piece.ts";
 
 /** One header field and its position. */
@@ -59,7 +60,7 @@ export const HEADER_LOOK = 2 * MAX_HEADER;
 export const MAX_LINE = 998;
 const COLON = 58;
 
-const STRAY_OR_NUL = /\r(?!\n)|(?<!\r)\n|\0/;
+const EMPTY_LINE = Buffer.from("\r\n\r\n");
 
 /** What was read of contents whose header lies in one piece, so that it shares their memory. */
 const known = new WeakMap<LazyContent, HeaderSection>();
@@ -86,7 +87,7 @@ export function readHeader(content: LazyContent, limit = HEADER_LOOK): HeaderSec
   let bodyEnd = 0;
   const finish = () => {
     if (colon < 0) return;
-    const name = octets.toString("latin1", fieldStart, nameStop).toLowerCase();
+    const name = fieldName(octets, fieldStart, nameStop);
     fields.push(new HeaderField(octets, name, fieldStart, colon, bodyEnd));
   };
   while (position < octets.length && position <= limit) {
@@ -118,7 +119,7 @@ export function readHeader(content: LazyContent, limit = HEADER_LOOK): HeaderSec
   const section: HeaderSection = {
     octets: octets.subarray(0, position),
     fields,
-    regular: regular && ended && !STRAY_OR_NUL.test(octets.toString("latin1", 0, position)),
+    regular: regular && ended && !hasStrayOrNul(octets, position),
   };
   const [first] = content;
   const sharesMemory = first instanceof Uint8Array && first.length === octets.length;
@@ -148,7 +149,19 @@ function beginning(content: LazyContent): Buffer {
 }
 
 function holdsEmptyLine(piece: Uint8Array): boolean {
-  return asBuffer(piece).includes("\r\n\r\n");
+  return asBuffer(piece).includes(EMPTY_LINE);
+}
+
+/** Whether the octets up to `end`, which end in CRLF, hold a CR or LF apart from CRLF, or NUL. */
+function hasStrayOrNul(octets: Buffer, end: number): boolean {
+  for (let i = 0; i < end; i++) {
+    const octet = octets[i]!;
+    if (octet > CR) continue;
+    if (octet === 0 || octet === LF) return true;
+    // CRLF: the LF is seen here.
+    if (octet === CR && octets[++i] !== LF) return true;
+  }
+  return false;
 }
 
 /** Index of the colon after a field name (RFC 5322 §2.2), or -1 if the line is not a field. */

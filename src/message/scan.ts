@@ -3,9 +3,9 @@
 // garbage.
 
 import { Buffer } from "node:buffer";
-import { asBuffer, CR, indexOfOctet, LF } from "../octets.ts";
+import { CR, indexOfOctet, LF } from "../octets.ts";
 import type { Content } from "../smtp/content.ts";
-import { MAX_LINE } from "./header.ts";
+import { type HeaderField, MAX_LINE, readHeader } from "./header.ts";
 import { type LazyContent, LazyPiece, octetsOf } from "./lazy_piece.ts";
 
 /** Whether there is a stray CR or LF, a NUL, or a line over 998 octets (RFC 5322 §2.1.1). */
@@ -82,28 +82,28 @@ function next(state: number, octet: number): number {
 /** Octets of a message from which its quoted-printable parts are found by parsing its structure. */
 const LARGE = 1024 * 1024;
 const QUOTED_PRINTABLE = /quoted-printable/i;
-/**
- * If a header has neither word, no part of the message has a header of its own. A Message-ID, which
- * nearly every header has, is not meant: a body need not be searched for it.
- */
-const HAS_PARTS = /multipart|message(?!-id)/i;
+/** If a Content-Type has neither word, no part of the message has a header of its own. */
+const HAS_PARTS = /multipart|message/i;
 
 /** Whether a part may be quoted-printable: the word occurs somewhere, perhaps in text. */
 export function mayHoldQuotedPrintable(content: Content): boolean {
   const [first] = content;
   if (first === undefined) return false;
-  const header = headerText(first);
-  if (header !== undefined && !HAS_PARTS.test(header)) return QUOTED_PRINTABLE.test(header);
+  const { regular, fields } = readHeader(content);
+  if (regular) {
+    const mime = fields.filter(isOfMime).map(({ body }) => body.toString("latin1"));
+    if (!mime.some((body) => HAS_PARTS.test(body))) {
+      return mime.some((body) => QUOTED_PRINTABLE.test(body));
+    }
+  }
   let length = 0;
   if (content.some((piece) => (length += piece.length) >= LARGE)) return true;
   return QUOTED_PRINTABLE.test(Buffer.concat(content).toString("latin1"));
 }
 
-/** The header section, if it is wholly in this piece. */
-function headerText(piece: Uint8Array): string | undefined {
-  const octets = asBuffer(piece);
-  const end = octets.indexOf("\r\n\r\n");
-  return end < 0 ? undefined : octets.toString("latin1", 0, end);
+/** Whether it is a field of RFC 2045: no other says what the body is. */
+function isOfMime({ name }: HeaderField): boolean {
+  return name.startsWith("content-");
 }
 
 export function hasNul(content: LazyContent): boolean {
