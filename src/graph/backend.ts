@@ -17,6 +17,7 @@ import { madeRoom, refused } from "../delivery/outcomes.ts";
 import type { SentAnswer, SentLookup, SentQuestion } from "../delivery/sent_lookup.ts";
 import type { SenderRules } from "../accounts/senders.ts";
 import type { HttpClient } from "../http/client.ts";
+import { ServiceUrl } from "../http/service_url.ts";
 import type { LazyContent } from "../message/lazy_piece.ts";
 import { messageIdIn } from "../message/message_id.ts";
 import { type MessageLimits, type Rejected } from "../message/prepare.ts";
@@ -102,14 +103,14 @@ const LONG_WORK = 1_000_000;
 export class GraphBackend implements Backend, SentLookup {
   readonly id = "graph";
   readonly #options: GraphOptions;
-  readonly #base: string;
+  readonly #service: ServiceUrl;
   readonly #conversion: Pick<MessageOptions, "reencodeQuotedPrintable" | "limits">;
   readonly #limiter: MailboxLimiter;
   readonly #clock: Clock;
 
   constructor(options: GraphOptions) {
     this.#options = options;
-    this.#base = options.endpoint.href.replace(/(?<!\/)\/+$/, "");
+    this.#service = new ServiceUrl(options.endpoint);
     const { hostname: _hostname, senders: _senders, ...conversion } = options.message;
     this.#conversion = conversion;
     this.#clock = options.clock ?? realClock;
@@ -175,7 +176,7 @@ export class GraphBackend implements Backend, SentLookup {
         stop,
         patience: PATIENCE,
       });
-      return await lookUpSent(graph, this.#base, looked);
+      return await lookUpSent(graph, this.#service.href, looked);
     } finally {
       mailbox.release();
     }
@@ -227,10 +228,10 @@ export class GraphBackend implements Backend, SentLookup {
       // Preparing a large message takes time, in which Graph may have closed idle connections.
       // After one turn of the event loop they are known to be closed, and are not used.
       if (!large && body.length > LONG_WORK) await eventLoopTurn();
-      const base = this.#base;
+      const service = this.#service;
       const outcome = large
         ? await uploadAndSend(graph, {
-          base,
+          service,
           sender,
           message,
           requestLimit,
@@ -240,7 +241,7 @@ export class GraphBackend implements Backend, SentLookup {
               this.#cleanUp(authorization, mailbox, request, expected),
           },
         })
-        : await sendMail(graph, { base, sender, body, id });
+        : await sendMail(graph, { service, sender, body, id });
       return graph.attempts > 1 ? { ...outcome, attempts: graph.attempts } : outcome;
     } finally {
       mailbox.release();

@@ -9,7 +9,13 @@ import type { NotSent } from "../delivery/delivery.ts";
 import type { Steps } from "../delivery/steps.ts";
 import type { EntraRefusal } from "../entra/entra_errors.ts";
 import type { AccessToken } from "../entra/token.ts";
-import type { HttpClient, HttpFailure, HttpResponse, RequestBody } from "../http/client.ts";
+import type {
+  HttpClient,
+  HttpFailure,
+  HttpResponse,
+  HttpUrl,
+  RequestBody,
+} from "../http/client.ts";
 import { retryAfter } from "../retry_after.ts";
 import { reply, replyText } from "../smtp/reply.ts";
 import { classifyFailure, classifyResponse, outcomeOf, stopped } from "./graph_errors.ts";
@@ -17,7 +23,7 @@ import { type Clock, realClock } from "../clock.ts";
 
 export interface GraphRequest {
   readonly method: "POST" | "PUT" | "GET" | "DELETE";
-  readonly url: URL;
+  readonly url: HttpUrl;
   /** All but Authorization. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: RequestBody;
@@ -249,11 +255,14 @@ function authorizedFields(
 }
 
 /** What the request is for. An upload's URL is the service's own, and may hold anything. */
+/** Ends of paths; that of nearly all messages comes first. */
+const ACTIONS = ["/sendMail", "/messages", "/send", "/createUploadSession", "/attachments"];
+
 function targetOf({ method, url, authorized }: GraphRequest): string {
   if (!authorized) return `${method} upload`;
-  const name = /\/(messages|sendMail|send|createUploadSession|attachments)$/.exec(url.pathname)
-    ?.[1];
-  return `${method} ${name ?? "message"}`;
+  const { pathname } = url;
+  const action = ACTIONS.find((one) => pathname.endsWith(one)) ?? "/message";
+  return `${method} ${action.slice(1)}`;
 }
 
 /** The response; after the head of a 202, a failure of the rest does not matter. */
@@ -268,7 +277,7 @@ function responseIn(
 }
 
 /** Credentials that a service could echo: the token, or the right in an upload URL's query. */
-function credentialsIn({ search }: URL, token: AccessToken | undefined): readonly string[] {
+function credentialsIn({ search }: HttpUrl, token: AccessToken | undefined): readonly string[] {
   return token === undefined ? [search.slice(1)] : [token.value.reveal()];
 }
 

@@ -3,12 +3,12 @@
 
 import type { ServiceOutcome } from "../delivery/delivery.ts";
 import type { RequestBody } from "../http/client.ts";
+import type { ServiceUrl } from "../http/service_url.ts";
 import { sent } from "./graph_errors.ts";
 import type { GraphClient } from "./graph_client.ts";
 
 export interface SendMail {
-  /** Such as `https://graph.microsoft.com`, without a slash at the end. */
-  readonly base: string;
+  readonly service: ServiceUrl;
   /** The sending mailbox: an address or an object id. */
   readonly sender: string;
   /** The message in base64. */
@@ -23,11 +23,11 @@ const ACCEPTED = [202];
 
 export async function sendMail(
   graph: GraphClient,
-  { base, sender, body, id }: SendMail,
+  { service, sender, body, id }: SendMail,
 ): Promise<ServiceOutcome> {
   const result = await graph.request({
     method: "POST",
-    url: new URL(`${base}/v1.0/users/${encodeURIComponent(sender)}/sendMail`),
+    url: service.at(`/v1.0/users/${encodeURIComponent(sender)}/sendMail`),
     headers: HEADERS,
     body,
     authorized: true,

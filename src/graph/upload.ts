@@ -9,6 +9,7 @@ import { extractAttachments, type Extraction } from "./extract_attachments.ts";
 import { readHeader } from "../message/header.ts";
 import type { LazyContent } from "../message/lazy_piece.ts";
 import { attach } from "./attachments.ts";
+import type { ServiceUrl } from "../http/service_url.ts";
 import { base64Body } from "./base64_body.ts";
 import type { GraphClient } from "./graph_client.ts";
 import { eventLoopTurn } from "../clock.ts";
@@ -17,8 +18,7 @@ import { failedAt, notSent, type NotSentCode } from "./not_sent.ts";
 import { sendMail } from "./send_mail.ts";
 
 export interface Upload {
-  /** Graph's address without a slash at the end. */
-  readonly base: string;
+  readonly service: ServiceUrl;
   readonly sender: string;
   /** As it is to be sent. */
   readonly message: LazyContent;
@@ -35,13 +35,13 @@ export interface Upload {
  * was certainly not sent is deleted; one that may have been sent is left alone.
  */
 export async function uploadAndSend(graph: GraphClient, upload: Upload): Promise<ServiceOutcome> {
-  const { base, sender, message, requestLimit, id } = upload;
+  const { service, sender, message, requestLimit, id } = upload;
   const parts = partsOf(message, requestLimit);
   if (parts.type === "tooLarge") return withoutUpload(parts);
   // Splitting a large message takes time, in which Graph may have closed idle connections. After
   // this turn they are known to be closed, and are not used.
   await eventLoopTurn();
-  const draft = await createDraft(graph, base, sender, parts.rest);
+  const draft = await createDraft(graph, service.href, sender, parts.rest);
   if (draft.type === "forbidden") return await sendWhole(graph, upload, draft.outcome);
   if (draft.type !== "draft") return draft;
   for (const attachment of parts.attachments) {
@@ -87,8 +87,8 @@ async function sendWhole(
   upload: Upload,
   forbidden: NotSent,
 ): Promise<ServiceOutcome> {
-  const { base, sender, message, id } = upload;
-  const outcome = await sendMail(graph, { base, sender, body: base64Body(message), id });
+  const { service, sender, message, id } = upload;
+  const outcome = await sendMail(graph, { service, sender, body: base64Body(message), id });
   if (outcome.type === "sent") return outcome;
   const isTooLarge = !outcome.ambiguous && outcome.reply.enhanced === TOO_LARGE;
   if (!isTooLarge) {

@@ -11,9 +11,9 @@ import { connectByNode } from "../runtime/node_connect.ts";
 import type { Connect } from "../runtime/runtime.ts";
 import { Deadlines, realTime } from "./deadlines.ts";
 import { type ConnectionPool, type ConnectionSettings, HttpConnection } from "./http_connection.ts";
-import type { HttpFailure, HttpRequest, HttpResponse } from "./types.ts";
+import type { HttpFailure, HttpRequest, HttpResponse, HttpUrl } from "./types.ts";
 
-export type { HttpFailure, HttpRequest, HttpResponse, RequestBody } from "./types.ts";
+export type { HttpFailure, HttpRequest, HttpResponse, HttpUrl, RequestBody } from "./types.ts";
 
 export interface HttpClientOptions {
   /** How connections are made, usually `Runtime.connect`; `node:net` and `node:tls` when left out. */
@@ -71,8 +71,8 @@ export class HttpClient {
       const message = "given up before it was begun";
       return Promise.resolve({ type: "failure", sent: false, code: "ABORTED", message });
     }
-    const origin = originOf(request.url);
-    const connection = this.#unused(origin) ?? this.#connect(origin, request.url);
+    const { url } = request;
+    const connection = this.#unused(url.origin) ?? this.#connect(url);
     return connection.run(request);
   }
 
@@ -115,8 +115,8 @@ export class HttpClient {
     return undefined;
   }
 
-  #connect(origin: string, url: URL): HttpConnection {
-    return new HttpConnection(origin, url, this.#settings, this.#pool);
+  #connect(url: HttpUrl): HttpConnection {
+    return new HttpConnection(url, this.#settings, this.#pool);
   }
 
   #keep(connection: HttpConnection): void {
@@ -133,8 +133,4 @@ export class HttpClient {
     const index = connections?.lastIndexOf(connection) ?? -1;
     if (index >= 0) connections!.splice(index, 1);
   }
-}
-
-function originOf(url: URL): string {
-  return `${url.protocol}//${url.host}`;
 }

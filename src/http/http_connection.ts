@@ -6,7 +6,7 @@ import { serviceCode, serviceWords } from "../service_text.ts";
 import type { Timed } from "./deadlines.ts";
 import { requestHead } from "./request_head.ts";
 import { ResponseReader } from "./response_reader.ts";
-import type { HttpFailure, HttpRequest, HttpResponse } from "./types.ts";
+import type { HttpFailure, HttpRequest, HttpResponse, HttpUrl } from "./types.ts";
 
 export interface ConnectionSettings {
   readonly connect: Connect;
@@ -62,8 +62,8 @@ export class HttpConnection implements OutboundHandler, Timed {
   /** Whether any octet of the running request has been given to the socket. */
   #sent = false;
 
-  constructor(origin: string, url: URL, settings: ConnectionSettings, pool: ConnectionPool) {
-    this.origin = origin;
+  constructor(url: HttpUrl, settings: ConnectionSettings, pool: ConnectionPool) {
+    this.origin = url.origin;
     this.#settings = settings;
     this.#pool = pool;
     const secure = url.protocol === "https:";

@@ -1,8 +1,13 @@
 // The requests and responses of the HTTP client.
 
+/** What a request needs of a URL. */
+export type HttpUrl = Readonly<
+  Pick<URL, "href" | "origin" | "protocol" | "host" | "hostname" | "port" | "pathname" | "search">
+>;
+
 export interface HttpRequest {
   readonly method: string;
-  readonly url: URL;
+  readonly url: HttpUrl;
   /** Header fields besides Host, Content-Length and Connection. Not to be changed: their text is kept. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: RequestBody;

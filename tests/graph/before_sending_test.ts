@@ -11,6 +11,7 @@ import { GraphBackend } from "../../src/graph/backend.ts";
 import { DeliveryClient, type GraphResult } from "../../src/graph/graph_client.ts";
 import { uploadAndSend } from "../../src/graph/upload.ts";
 import { HttpClient, type HttpRequest, type HttpResponse } from "../../src/http/client.ts";
+import { ServiceUrl } from "../../src/http/service_url.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { filesFor, largeMessage } from "../support/large_message.ts";
@@ -179,7 +180,7 @@ describe("a large message", () => {
         return reasonNotToSend(record, { mailbox: SENDER });
       });
       const outcome: ServiceOutcome = await uploadAndSend(graph, {
-        base: server.base,
+        service: new ServiceUrl(new URL(server.base)),
         sender: SENDER,
         message: largeMessage(filesFor(5_000_000)),
         requestLimit: 4_000_000,

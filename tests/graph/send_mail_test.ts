@@ -10,6 +10,7 @@ import { base64Body } from "../../src/graph/base64_body.ts";
 import { DeliveryClient } from "../../src/graph/graph_client.ts";
 import { sendMail } from "../../src/graph/send_mail.ts";
 import { HttpClient } from "../../src/http/client.ts";
+import { ServiceUrl } from "../../src/http/service_url.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { SCOPE } from "../support/logins.ts";
@@ -67,8 +68,8 @@ async function send(
   const requests = cloud.graph.requests;
   answerWith = answer;
   const body = base64Body(message);
-  const base = endpoint.href.replace(/\/$/, "");
-  const outcome = await sendMail(graph, { base, sender, body, id: "0123456789abcdef" });
+  const service = new ServiceUrl(endpoint);
+  const outcome = await sendMail(graph, { service, sender, body, id: "0123456789abcdef" });
   answerWith = undefined;
   return { outcome, events: account.events, requests: cloud.graph.requests - requests };
 }

@@ -9,6 +9,7 @@ import PostalMime from "postal-mime";
 import { DeliveryClient } from "../../src/graph/graph_client.ts";
 import { uploadAndSend } from "../../src/graph/upload.ts";
 import { HttpClient } from "../../src/http/client.ts";
+import { ServiceUrl } from "../../src/http/service_url.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { filesFor, largeMessage, sha256Of, sizeOf } from "../support/large_message.ts";
 import { SCOPE } from "../support/logins.ts";
@@ -40,7 +41,7 @@ for (const megabytes of [5, 20, 34, 150]) {
           deadline: performance.now() + 60_000,
         }),
         {
-          base: cloud.endpoint.href,
+          service: new ServiceUrl(cloud.endpoint),
           sender: "ann@x.test",
           message,
           requestLimit: 4_000_000,

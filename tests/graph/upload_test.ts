@@ -8,6 +8,7 @@ import { after, afterEach, beforeEach, describe, it } from "node:test";
 import type { ServiceOutcome } from "../../src/delivery/delivery.ts";
 import { uploadAndSend } from "../../src/graph/upload.ts";
 import { HttpClient } from "../../src/http/client.ts";
+import { ServiceUrl } from "../../src/http/service_url.ts";
 import type { Content } from "../../src/smtp/content.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 import { content } from "../support/content.ts";
@@ -36,7 +37,7 @@ const LARGE = largeMessage(filesFor(5_000_000));
 
 function send(message: Content = SMALL, time?: number): Promise<ServiceOutcome> {
   return uploadAndSend(clientWith(http, time), {
-    base: server.base,
+    service: new ServiceUrl(new URL(server.base)),
     sender: SENDER,
     message,
     requestLimit: 4_000_000,

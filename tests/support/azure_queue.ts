@@ -69,7 +69,7 @@ function failure(code: string): HttpFailure {
 }
 
 function nameOf({ method, url }: HttpRequest): string {
-  const comp = url.searchParams.get("comp");
+  const comp = new URLSearchParams(url.search).get("comp");
   const [, , , folder, id] = url.pathname.split("/");
   if (folder === "messages" && id !== undefined && /^\d{15}-/.test(decodeURIComponent(id))) {
     if (comp !== null) return `${method} ${comp}`;
