@@ -95,12 +95,26 @@ export interface LoginContext {
   readonly steps?: Steps | undefined;
 }
 
+type KeyParts = Pick<Account, "tenantId" | "clientId" | "entry">;
+
 /** A key for everything that is counted or limited per account: its entry, or its tenant and client. */
 export function accountKey(
-  { tenantId, clientId, entry }: Pick<Account, "tenantId" | "clientId" | "entry">,
+  account: KeyParts,
   authorization?: Pick<Authorization, "unverified">,
 ): string {
-  const name = entry === undefined ? `${tenantId} ${clientId}` : `entry ${entry.id}`;
+  const name = nameOf(account);
   const token = authorization?.unverified();
   return token === undefined ? name : `${name} ${token}`;
+}
+
+/** Asked for several times a message. Made anew, each would be copied and hashed for its lookup. */
+const names = new WeakMap<KeyParts, string>();
+
+function nameOf(account: KeyParts): string {
+  let name = names.get(account);
+  if (name !== undefined) return name;
+  const { tenantId, clientId, entry } = account;
+  name = entry === undefined ? `${tenantId} ${clientId}` : `entry ${entry.id}`;
+  names.set(account, name);
+  return name;
 }

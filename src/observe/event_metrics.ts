@@ -198,7 +198,28 @@ function isOfDomain(address: string, other: string): boolean {
   if (at === 0 || at === address.length) return true;
   // Most that differ have another length, which costs no copy.
   if (otherAt === 0 || address.length - at !== other.length - otherAt) return false;
-  return address.slice(at).toLowerCase() === other.slice(otherAt).toLowerCase();
+  for (let i = at; i < address.length; i++) {
+    const one = address.charCodeAt(i);
+    const two = other.charCodeAt(i - at + otherAt);
+    if (one === two) continue;
+    // Texts of their own are made only where letters outside of ASCII may differ in case.
+    if (one > 127 || two > 127) return isSameDomain(address.slice(at), other.slice(otherAt));
+    if (!isLetter(one) || (one ^ two) !== SMALL) return false;
+  }
+  return true;
+}
+
+function isSameDomain(one: string, two: string): boolean {
+  return one.toLowerCase() === two.toLowerCase();
+}
+
+/** The difference of a small letter and a capital one. */
+const SMALL = 0x20;
+
+/** Of ASCII. */
+function isLetter(code: number): boolean {
+  const small = code | SMALL;
+  return small >= 97 && small <= 122;
 }
 
 const STATUS_CLASSES = ["2xx", "3xx", "4xx", "5xx"] as const;

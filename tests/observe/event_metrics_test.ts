@@ -171,6 +171,16 @@ describe("external recipients", () => {
     assert.equal(external({ from: "ann@x.test", recipients }), 2);
   });
 
+  // RFC 5321 §2.4: domains are compared without regard to case.
+  it("are found whatever the case, and where one letter differs", () => {
+    const inside = ["a@EXAMPLE-1.test", "b@example-1.TEST"];
+    const outside = ["c@example-2.test", "d@exbmple-1.test", "e@example\r1.test"];
+    const from = "ann@example-1.test";
+    assert.equal(external({ from, recipients: [...inside, ...outside] }), outside.length);
+    const others = ["a@MÜNCHEN.test", "b@münchen.test", "c@mänchen.test"];
+    assert.equal(external({ from: "ann@münchen.test", recipients: others }), 1);
+  });
+
   it("are compared with the mailbox that has sent", () => {
     const recipients = ["a@x.test", "b@y.test", "c@y.test"];
     const outcome: Outcome = { ...SENT, mailbox: "scanner@y.test" };
