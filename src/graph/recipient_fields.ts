@@ -67,11 +67,18 @@ function listed(address: string): string {
   return address.endsWith("]") ? `<${address}>` : address;
 }
 
+/** What stays of an item: its range in the field's body where that is all, which mostly costs nothing more. */
+type Kept = Uint8Array | Pick<Item, "start" | "end">;
+
+function octetsIn(kept: Kept, body: Buffer): Uint8Array {
+  return kept instanceof Uint8Array ? kept : body.subarray(kept.start, kept.end);
+}
+
 /** The part of a field that stays. */
 interface Sifted {
   readonly field: HeaderField;
-  /** The octets of the items that stay, each with the white space around it. */
-  readonly kept: readonly Uint8Array[];
+  /** The items that stay, each with the white space around it. */
+  readonly kept: readonly Kept[];
   /** How many of the envelope's recipients they name. */
   readonly recipients: number;
   /** Something was removed or rewritten. */
@@ -88,8 +95,8 @@ function sifted(
   const { items, regular } = parseAddressList(body);
   let recipients = 0;
   let reduced = false;
-  const siftItems = (list: readonly Item[]): Uint8Array[] => {
-    const kept: Uint8Array[] = [];
+  const siftItems = (list: readonly Item[]): Kept[] => {
+    const kept: Kept[] = [];
     for (const item of list) {
       if (item.type === "empty") continue;
       if (item.type === "group") {
@@ -109,12 +116,12 @@ function sifted(
         reduced = true;
         kept.push(withProperName(item, body));
       } else {
-        kept.push(body.subarray(item.start, item.end));
+        kept.push(item);
       }
     }
     return kept;
   };
-  const siftGroup = (group: Item & { readonly type: "group" }): Uint8Array => {
+  const siftGroup = (group: Item & { readonly type: "group" }): Kept => {
     const { start, end, membersStart, members, membersEnd } = group;
     const before = reduced;
     reduced = false;
@@ -122,10 +129,10 @@ function sifted(
     // Comments are not members either: an empty group has nothing in it.
     const same = !reduced;
     reduced ||= before;
-    if (same) return body.subarray(start, end);
+    if (same) return group;
     return Buffer.concat([
       body.subarray(start, membersStart),
-      joined(kept),
+      joined(kept.map((one) => octetsIn(one, body))),
       body.subarray(membersEnd, end),
     ]);
   };
@@ -170,9 +177,10 @@ function rewrite(
   const isFine = !first.reduced && first.regular && first.kept.length > 0;
   if (fields.length === 1 && added.length === 0 && isFine) return;
   const others = fields.slice(1);
-  const items = [...first.kept];
-  for (const { kept } of others) {
-    items.push(...kept.map((item, index) => index > 0 ? item : onNewLine(item)));
+  const items = first.kept.map((item) => octetsIn(item, first.field.body));
+  for (const { kept, field: { body } } of others) {
+    const more = kept.map((item) => octetsIn(item, body));
+    items.push(...more.map((item, index) => index > 0 ? item : onNewLine(item)));
   }
   if (added.length > 0) {
     items.unshift(Buffer.from(` ${added.join(FOLDED_COMMA)}`, "utf8"));

@@ -40,16 +40,27 @@ export class HeaderField {
   }
 }
 
-export interface HeaderSection {
-  /** The message's octets up to the end of the last field, with its line end. */
-  readonly octets: Buffer;
-  readonly fields: readonly HeaderField[];
-  /**
-   * Whether every line follows RFC 5322 §2.1.1 and §2.2 without the obsolete forms: no stray CR or
-   * LF, no NUL, only fields, no white space before a colon, no continuation line of white space
-   * alone, no line over 998 octets, and an empty line at the end.
-   */
-  readonly regular: boolean;
+export class HeaderSection {
+  readonly #message: Buffer;
+
+  constructor(
+    message: Buffer,
+    /** Octets up to the end of the last field, with its line end. */
+    readonly length: number,
+    readonly fields: readonly HeaderField[],
+    /**
+     * Whether every line follows RFC 5322 §2.1.1 and §2.2 without the obsolete forms: no stray CR or
+     * LF, no NUL, only fields, no white space before a colon, no continuation line of white space
+     * alone, no line over 998 octets, and an empty line at the end.
+     */
+    readonly regular: boolean,
+  ) {
+    this.#message = message;
+  }
+
+  get octets(): Buffer {
+    return this.#message.subarray(0, this.length);
+  }
 }
 
 /** Octets; the largest header that Exchange accepts. */
@@ -74,7 +85,7 @@ const known = new WeakMap<LazyContent, HeaderSection>();
 export function readHeader(content: LazyContent, limit = HEADER_LOOK): HeaderSection {
   // For its Message-ID, for its sender and for its back end: reading it once took 2 % less time.
   const before = known.get(content);
-  if (before !== undefined && before.octets.length <= limit) return before;
+  if (before !== undefined && before.length <= limit) return before;
   const octets = beginning(content);
   const fields: HeaderField[] = [];
   let regular = true;
@@ -116,11 +127,8 @@ export function readHeader(content: LazyContent, limit = HEADER_LOOK): HeaderSec
     position = lineFeed < 0 ? octets.length : lineFeed + 1;
   }
   finish();
-  const section: HeaderSection = {
-    octets: octets.subarray(0, position),
-    fields,
-    regular: regular && ended && !hasStrayOrNul(octets, position),
-  };
+  regular = regular && ended && !hasStrayOrNul(octets, position);
+  const section = new HeaderSection(octets, position, fields, regular);
   const [first] = content;
   const sharesMemory = first instanceof Uint8Array && first.length === octets.length;
   if (sharesMemory && position <= limit) known.set(content, section);

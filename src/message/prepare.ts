@@ -57,7 +57,7 @@ export function readMessage(
     header = readHeader(content);
   }
   // Before anything else is read.
-  if (header.octets.length > limits.header) return tooLong(header.octets.length, limits);
+  if (header.length > limits.header) return tooLong(header.length, limits);
   return { type: "readable", content, header };
 }
 
@@ -104,7 +104,7 @@ export function withHeader(
   limits: MessageLimits = MESSAGE_LIMITS,
 ): LazyContent | Rejected {
   const top = Buffer.from(added, "utf8");
-  let length = top.length + header.octets.length;
+  let length = top.length + header.length;
   for (const { start, end, octets } of edits) length += octets.length - (end - start);
   if (length > limits.header) return tooLong(length, limits);
   return [top, ...applyEdits(content, [...edits].sort((a, b) => a.start - b.start))];

@@ -24,7 +24,7 @@ export function readSender(
   maxMessageSize: number,
   bare = false,
 ): Sender | Reply {
-  const path = readPath(argument, /^FROM *:(.*)$/is, "MAIL FROM", "5.1.7", bare);
+  const path = readPath(argument, /^FROM *:/i, "MAIL FROM", "5.1.7", bare);
   if ("code" in path) return path;
   const parameters = checkMailParameters(path.parameters, maxMessageSize);
   if ("code" in parameters) return parameters;
@@ -38,7 +38,7 @@ export function readSender(
 
 /** @param smtputf8 whether MAIL asked for RFC 6531 */
 export function readRecipient(argument: string, smtputf8: boolean): string | Reply {
-  const path = readPath(argument, /^TO *:(.*)$/is, "RCPT TO", "5.1.3");
+  const path = readPath(argument, /^TO *:/i, "RCPT TO", "5.1.3");
   if ("code" in path) return path;
   if (path.mailbox === undefined) return pathRefusal("address", "RCPT TO", "5.1.3");
   const [parameter] = path.parameters;
@@ -51,14 +51,13 @@ export function readRecipient(argument: string, smtputf8: boolean): string | Rep
 
 function readPath(
   argument: string,
-  form: RegExp,
+  beginning: RegExp,
   command: string,
   enhanced: string,
   bare = false,
 ): PathArgument | Reply {
-  const rest = form.exec(argument)?.[1];
-  if (rest === undefined) return pathRefusal("syntax", command, enhanced);
-  const text = utf8(rest);
+  if (!beginning.test(argument)) return pathRefusal("syntax", command, enhanced);
+  const text = utf8(argument.slice(argument.indexOf(":") + 1));
   if (text === undefined) return reply(553, "5.6.7", "Address is not valid UTF-8");
   const path = parsePathArgument(text, bare);
   return typeof path === "string" ? pathRefusal(path, command, enhanced) : path;
