@@ -25,6 +25,11 @@ export function asBuffer(octets: Uint8Array): Buffer {
     : Buffer.from(octets.buffer, octets.byteOffset, octets.length);
 }
 
+/** A copy of a part of a Latin-1 text: the part itself would keep all of the text in memory. */
+export function ownText(part: string): string {
+  return Buffer.from(part, "latin1").toString("latin1");
+}
+
 const { indexOf } = Uint8Array.prototype;
 
 /**

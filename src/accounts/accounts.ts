@@ -158,7 +158,7 @@ export class Accounts {
     const refusal = await this.#refusalOf(authorization, identity, context);
     if (refusal === undefined) {
       void known?.succeeded(checked);
-      return loggedIn(name, identity, authorization);
+      return loggedIn(name, identity, tokens.held(authorization));
     }
     const { type, reply, code } = refusal;
     if (type === "later" && await known?.isKnown(checked)) {

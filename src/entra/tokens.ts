@@ -7,6 +7,7 @@ import { type Clock, realClock } from "../clock.ts";
 import { KeyedHash } from "../keyed_hash.ts";
 import type { App, AppCredentials, CredentialName } from "./app_credentials.ts";
 import type { EntraRefusal } from "./entra_errors.ts";
+import { HeldValues } from "./held_values.ts";
 import { RememberedRefusals } from "./remembered_refusals.ts";
 import { type AccessToken, MAIL_SEND, SMTP_SEND } from "./token.ts";
 
@@ -72,6 +73,7 @@ export class TokenSource {
   readonly #refusals: RememberedRefusals;
   /** By tenant and client: Entra ID throttles these, whatever the secret and the scope. */
   readonly #throttled = new BoundedMap<Throttled>({ max: MAX_THROTTLED });
+  readonly #held = new HeldValues<TokenLogin>();
   readonly #clock: Pick<Clock, "now">;
 
   constructor(options: TokenSourceOptions) {
@@ -88,6 +90,15 @@ export class TokenSource {
       ? ["credential", credentials.credential]
       : ["secret", credentials.clientSecret.reveal()];
     return new TokenLogin(this, credentials, this.#hash.of(tenantId, clientId, ...proof));
+  }
+
+  /**
+   * The login with the same credentials that is held already, if there is one: all sessions of an account
+   * hold one, and not a copy of its secret each. Not for the relay's own credentials, with which
+   * different devices log in.
+   */
+  held(login: TokenLogin): TokenLogin {
+    return "credential" in login.credentials ? login : login.among(this.#held);
   }
 
   /** One of the relay's own credentials has been renewed: what Entra ID refused with the old one is asked again. */
@@ -268,6 +279,11 @@ export class TokenLogin implements Authorization {
    */
   confirm(token: AccessToken): void {
     this.#source.confirm(this.#key, token);
+  }
+
+  /** @internal The one of those that are held which has the same credentials, or this one. */
+  among(held: HeldValues<TokenLogin>): TokenLogin {
+    return held.of(this.#key, this);
   }
 
   unverified(): undefined {

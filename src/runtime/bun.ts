@@ -3,7 +3,7 @@
 import { Buffer } from "node:buffer";
 import { connectByBun } from "./bun_connect.ts";
 import { shakeHandsByBun } from "./bun_handshake.ts";
-import { garbage } from "./bun_memory.ts";
+import { connections, garbage } from "./bun_memory.ts";
 import {
   type Connection,
   type ConnectionHandler,
@@ -240,6 +240,7 @@ class BunConnection implements Connection {
   onClose(error?: Error): void {
     if (this.#closed) return;
     this.#closed = true;
+    connections.less();
     this.#queue = NOTHING;
     this.handler.closed(endReason(this.#error ?? error, this.#inHandshake), this.#opening);
   }
@@ -290,6 +291,7 @@ export const bunRuntime: Runtime = {
           ...plainHandlers,
           open(socket) {
             const connection = new BunConnection(socket);
+            connections.more();
             socket.data = connection;
             connection.handler = accept(connection);
             connection.handler.opened();

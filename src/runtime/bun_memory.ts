@@ -7,10 +7,11 @@
 // After mail has passed, half of what the process has besides is code: what the JIT compiled, and what it
 // knows of it. Bun keeps that for the next mail, which may come in a second or tomorrow.
 
+import { GrowthWatch } from "./growth_watch.ts";
 import { RestWatch } from "./rest_watch.ts";
 
 declare const Bun: {
-  /** `false`: starts a collection without waiting for its end. */
+  /** `false`: collects what is new, without waiting for the end. */
   gc(force: boolean): number;
   /** Once no JavaScript runs: drops compiled code, collects, and gives memory back to the system. */
   shrink(): void;
@@ -22,6 +23,9 @@ const INTERVAL = 8 * 1024 * 1024;
 const STARTED = 500;
 /** Milliseconds without octets after which compiled code is dropped, or up to twice as many. */
 const REST = 60_000;
+
+/** Further connections after which to collect. */
+const CONNECTIONS = 128;
 
 const started = setTimeout(() => Bun.shrink(), STARTED) as unknown as NodeJS.Timeout;
 started.unref();
@@ -49,3 +53,11 @@ export function garbage(octets: number): void {
   left = INTERVAL;
   Bun.gc(false);
 }
+
+/**
+ * Connections to clients that are open at the same time. What a handshake and a login leave behind lies
+ * between what the connection keeps until it ends: collected soon, it makes room for the next
+ * connections. That took 2 to 3 KiB off an idle connection. It costs 20 µs of CPU for each further one, and
+ * nothing while connections come and go.
+ */
+export const connections = new GrowthWatch({ step: CONNECTIONS, grown: () => Bun.gc(false) });

@@ -6,6 +6,7 @@ import { setImmediate } from "node:timers";
 import type { Clock } from "../clock.ts";
 import { clientKey, plainAddress } from "../networks.ts";
 import type { ConnectionEvent, RelayEvent } from "../observe/relay_event.ts";
+import { ownText } from "../octets.ts";
 import type { Connection, ConnectionHandler, TlsFacts } from "../runtime/runtime.ts";
 import type { SettingName } from "../settings/schema.ts";
 import type { Effect } from "../smtp/effects.ts";
@@ -84,7 +85,8 @@ export class SmtpConnection
   /** When the relay ended the connection. */
   #endedAt = 0;
   #writable = true;
-  readonly #ahead: ReadAhead;
+  /** Made for the few connections that wait, or send ahead. */
+  #ahead: ReadAhead | undefined;
   /** The rest of the received octets is about to be processed. */
   #resuming = false;
   /** Content of a message is arriving, as the limiter knows it. */
@@ -115,12 +117,11 @@ export class SmtpConnection
     this.#session = new Session(context.session, context.implicitTls, this.#memory);
     this.#deadline = new ConnectionDeadline(limits.timeouts);
     this.#client = {
-      connection: randomUUID().slice(0, 8),
+      connection: ownText(randomUUID().slice(0, 8)),
       address,
       port: connection.remotePort,
     };
     this.#gate = new ProxyGate(this.#client, protocol.proxies);
-    this.#ahead = new ReadAhead(connection, this.#memory, this);
     this.#requests = new ConnectionRequests(context.options.service, this);
   }
 
@@ -152,7 +153,7 @@ export class SmtpConnection
     this.#slot.identify(key);
     if (!this.#awaitsSlot || this.#closing) return;
     // The next octets may belong to a handshake.
-    this.#ahead.pause(true);
+    this.#pause(true);
   }
 
   /** There is a slot. */
@@ -160,7 +161,7 @@ export class SmtpConnection
     if (!this.#awaitsSlot || this.#closing) return;
     this.#awaitsSlot = false;
     this.#guard(() => {
-      this.#ahead.pause(false);
+      this.#pause(false);
       const early = this.#early?.take();
       this.#early = undefined;
       if (this.#context.implicitTls) return this.#startTls(early);
@@ -328,7 +329,7 @@ export class SmtpConnection
       // A message that the client had sent ahead is dropped: without a reply, the client sends it
       // again.
       this.#session.abort(STOPPING, "the connection is gone");
-      this.#ahead.release();
+      this.#ahead?.release();
       this.#slot?.remove();
     });
     const closing = {
@@ -478,7 +479,7 @@ export class SmtpConnection
     const draining = progress.awaits === "drain";
     const ahead = busy || draining ? this.#session.unread : 0;
     if (!this.#keepAhead(ahead)) return;
-    this.#ahead.pause(draining || ahead > MAX_AHEAD || !this.#writable);
+    this.#pause(draining || ahead > MAX_AHEAD || !this.#writable);
     if (draining && this.#writable) this.#resume();
     const waitingFor: WaitingFor = busy || (draining && this.#writable)
       ? "relay"
@@ -490,6 +491,15 @@ export class SmtpConnection
       ? "content"
       : "command";
     this.#deadline.update(waitingFor, progress, this.#record.received, this.#now());
+  }
+
+  #pause(pause: boolean): void {
+    if (pause) this.#ahead ??= this.#newAhead();
+    this.#ahead?.pause(pause);
+  }
+
+  #newAhead(): ReadAhead {
+    return new ReadAhead(this.#connection, this.#memory, this);
   }
 
   /** Milliseconds; a message that came all at once took none. */
@@ -513,7 +523,9 @@ export class SmtpConnection
    * @returns whether the connection goes on
    */
   #keepAhead(octets: number): boolean {
-    switch (this.#ahead.keep(octets, this.#requests.principal !== undefined)) {
+    if (octets > 0) this.#ahead ??= this.#newAhead();
+    switch (this.#ahead?.keep(octets, this.#requests.principal !== undefined)) {
+      case undefined:
       case "kept":
         return true;
       case "too much":
@@ -612,8 +624,8 @@ export class SmtpConnection
     this.#closing = true;
     this.#endedAt = this.#now();
     this.#deadline.at = this.#endedAt + this.#limits.timeouts.linger;
-    this.#ahead.release();
-    this.#ahead.pause(false);
+    this.#ahead?.release();
+    this.#pause(false);
     this.#connection.end();
     this.#slot?.retire();
   }

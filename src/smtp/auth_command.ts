@@ -15,9 +15,9 @@ import type { SessionContext } from "./session_context.ts";
 import { type Awaited, COMMAND, FAILED_LOGIN, Stage } from "./session_state.ts";
 
 export function auth(session: SessionContext, argument: string): void {
-  const { hello, login, transaction } = session.client;
+  const { helo, login, transaction } = session.client;
   if (argument === "") return session.reply(REPLIES.needsArgument);
-  if (hello === undefined) return session.reply(REPLIES.helloFirst);
+  if (helo === undefined) return session.reply(REPLIES.helloFirst);
   if (transaction !== undefined) return session.reply(REPLIES.authInTransaction);
   if (login.authenticated && !login.trusted) return session.reply(REPLIES.alreadyAuthenticated);
   const [mechanism, initial, ...more] = argument.split(/ +/);

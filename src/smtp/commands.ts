@@ -1,6 +1,7 @@
 // The commands of a session: one switch on the verb. AUTH, the envelope and the content are in files of
 // their own.
 
+import { ownText } from "../octets.ts";
 import { auth } from "./auth_command.ts";
 import { parseCommand } from "./command_line.ts";
 import { bdat, data } from "./content_commands.ts";
@@ -78,7 +79,8 @@ export function answerCommand(session: SessionContext, line: string): void {
 /** EHLO and HELO. Any name is accepted: devices send a serial number, brackets, or nothing. */
 function hello(session: SessionContext, name: string, esmtp: boolean): void {
   const { client, options, secure } = session;
-  client.hello = { name, esmtp };
+  client.helo = ownText(name);
+  client.esmtp = esmtp;
   session.reach(secure ? Stage.SecureHello : Stage.Hello);
   session.endTransaction();
   if (esmtp) return session.reply(ehloReply(options, secure));

@@ -7,9 +7,9 @@ import { Transaction } from "./transaction.ts";
 
 export function mail(session: SessionContext, argument: string): void {
   const { client, options } = session;
-  const { hello, login } = client;
+  const { helo, esmtp, login } = client;
   if (!session.mayMail) return session.refuse("MAIL", session.noLogin);
-  if (hello === undefined) return session.reply(REPLIES.helloFirst);
+  if (helo === undefined) return session.reply(REPLIES.helloFirst);
   if (client.transaction !== undefined) return session.reply(REPLIES.nestedMail);
   if (!login.authenticated) {
     session.state = {
@@ -25,8 +25,8 @@ export function mail(session: SessionContext, argument: string): void {
   const reservation = session.memory.open(sender.size);
   if (reservation === undefined) return session.refuse("MAIL", REPLIES.outOfMemory, argument);
   const facts = {
-    helo: hello.name,
-    esmtp: hello.esmtp,
+    helo,
+    esmtp,
     tls: session.secure,
     smtputf8: sender.smtputf8,
     ...(login.trusted ? { trusted: true as const } : {}),

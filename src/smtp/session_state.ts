@@ -69,7 +69,9 @@ export const FAILED_LOGIN: Login = { authenticated: false, failed: true };
 /** Facts about the client from its commands. TLS begins with a new object (RFC 3207 §4.2). */
 export class ClientState {
   /** The argument of EHLO or HELO. */
-  hello: { readonly name: string; readonly esmtp: boolean } | undefined;
+  helo: string | undefined;
+  /** Whether it was EHLO. */
+  esmtp = false;
   login: Login = NO_LOGIN;
   transaction: Transaction | undefined;
 }

@@ -13,18 +13,35 @@ export class Owners {
   readonly #known = new BoundedMap<true>({ max: CAPACITY });
 
   of(account: Account, authorization: Pick<Authorization, "unverified">): Owner {
-    // The key of a token's account changes once the mail service has accepted the token.
-    const isKnown = () => this.#known.has(accountKey(account, authorization));
-    return {
-      key: accountKey(account, authorization),
-      get known() {
-        return isKnown();
-      },
-    };
+    return new AccountOwner(this.#known, account, authorization);
   }
 
   /** The mail service has accepted a message from the account. */
   sent(account: Account, authorization: Pick<Authorization, "unverified">): void {
     this.#known.set(accountKey(account, authorization), true);
+  }
+}
+
+/** One of each session: a class, because it takes less memory than closures. */
+class AccountOwner implements Owner {
+  readonly key: string;
+  readonly #known: BoundedMap<true>;
+  readonly #account: Account;
+  readonly #authorization: Pick<Authorization, "unverified">;
+
+  constructor(
+    known: BoundedMap<true>,
+    account: Account,
+    authorization: Pick<Authorization, "unverified">,
+  ) {
+    this.key = accountKey(account, authorization);
+    this.#known = known;
+    this.#account = account;
+    this.#authorization = authorization;
+  }
+
+  get known(): boolean {
+    // The key of a token's account changes once the mail service has accepted the token.
+    return this.#known.has(accountKey(this.#account, this.#authorization));
   }
 }

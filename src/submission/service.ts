@@ -76,6 +76,8 @@ export interface TrustedOptions {
   readonly limited: boolean;
 }
 
+type GoodLogin = Extract<LoginResult, { readonly type: "account" }>;
+
 /** What is measured of a login. */
 interface Timed {
   /** As `performance.now()` gives it. */
@@ -113,6 +115,8 @@ export class RelayService implements SubmissionService {
   readonly #room: MailRoom | undefined;
   readonly #notify: Notify;
   readonly #owners: Owners;
+  /** Of verified logins without an entry: nothing of theirs changes as long as the login lasts. */
+  readonly #principals = new WeakMap<Authorization, Principal>();
 
   constructor(options: RelayServiceOptions) {
     const { logins, messages, delivery, notify } = options;
@@ -231,7 +235,16 @@ export class RelayService implements SubmissionService {
       this.#notify({ ...event, result });
       return { reply: result.reply };
     }
-    const { account, authorization, reply } = result;
+    const principal = this.#principalOf(result, shown.username);
+    this.#notify({ ...event, result: principal });
+    return { reply: result.reply, principal };
+  }
+
+  /** Thousands of sessions may have logged in alike: they hold one principal, which saves 1 KiB each. */
+  #principalOf({ account, authorization }: GoodLogin, username: string): Principal {
+    const isShared = account.entry === undefined && authorization.unverified() === undefined;
+    const held = isShared ? this.#principals.get(authorization) : undefined;
+    if (held?.username === username) return held;
     const { accounts, senders } = this.#logins;
     const check = senderCheck(account, {
       authorization,
@@ -241,12 +254,12 @@ export class RelayService implements SubmissionService {
     const principal: Principal = {
       account,
       authorization,
-      username: shown.username,
+      username,
       owner: this.#owners.of(account, authorization),
       checkSender: this.#checkAfter(check, account, authorization),
     };
-    this.#notify({ ...event, result: principal });
-    return { reply, principal };
+    if (isShared) this.#principals.set(authorization, principal);
+    return principal;
   }
 
   #submissionOf(

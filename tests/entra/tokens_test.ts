@@ -139,6 +139,23 @@ describe("a token in the cache", () => {
   });
 });
 
+describe("a login that is held", () => {
+  it("is the one of all sessions with the same credentials, and of no others", () => {
+    const { source, login } = open();
+    const held = source.held(login());
+    assert.equal(source.held(login()), held);
+    const others = [login("another"), source.login({ ...credentials("s"), clientId: "other" })];
+    for (const other of others) assert.equal(source.held(other), other);
+  });
+
+  it("is each session's own with a credential of the relay: different devices log in with it", () => {
+    const { source } = open();
+    const login = () => source.login({ tenantId: "t", clientId: "c", credential: "certificate" });
+    const held = source.held(login());
+    assert.notEqual(source.held(login()), held);
+  });
+});
+
 describe("a refusal", () => {
   it("is forgotten once the same secret has worked", async () => {
     const { state, login } = open();

@@ -9,9 +9,11 @@ describe("a ranking", () => {
   it("knows the largest group after any change", () => {
     const steps = fc.array(fc.record({ group: fc.nat(5), size: fc.nat(8) }));
     fc.assert(fc.property(steps, (steps) => {
-      const ranking = new Ranking<number>();
-      const sizes = new Map<number, number>();
-      for (const { group, size } of steps) {
+      const groups = Array.from({ length: 6 }, (_, number) => ({ number }));
+      const ranking = new Ranking<object>();
+      const sizes = new Map<object, number>();
+      for (const { group: number, size } of steps) {
+        const group = groups[number]!;
         ranking.resize(group, size);
         sizes.set(group, size);
         const largest = Math.max(...sizes.values());
@@ -23,14 +25,15 @@ describe("a ranking", () => {
   });
 
   it("names the group that has had the size longest", () => {
-    const ranking = new Ranking<string>();
-    for (const group of ["a", "b", "c"]) ranking.resize(group, 2);
-    assert.equal(ranking.largest, "a");
-    ranking.resize("a", 1);
-    ranking.resize("a", 2);
-    assert.equal(ranking.largest, "b");
-    ranking.touch("b");
-    assert.equal(ranking.largest, "c");
+    const [a, b, c] = [{ name: "a" }, { name: "b" }, { name: "c" }];
+    const ranking = new Ranking<object>();
+    for (const group of [a, b, c]) ranking.resize(group, 2);
+    assert.equal(ranking.largest, a);
+    ranking.resize(a, 1);
+    ranking.resize(a, 2);
+    assert.equal(ranking.largest, b);
+    ranking.touch(b);
+    assert.equal(ranking.largest, c);
     assert.equal(ranking.largestSize, 2);
   });
 });

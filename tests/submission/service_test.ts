@@ -152,6 +152,23 @@ describe("a login", () => {
     assert.equal(event?.result, principal);
   });
 
+  it("gives the principal that sessions hold already where it is the same login", async () => {
+    const { service, credentials, logIn } = start();
+    const first = await logIn();
+    assert.equal(await logIn(), first);
+    const username = credentials.username.toUpperCase();
+    const other = await service.authenticate({ ...credentials, username }, CLIENT);
+    assert.equal(other.principal?.username, username);
+  });
+
+  it("gives a principal of its own where an entry may change, or the token is not verified", async () => {
+    const ofEntry = start({ account: { ...ACCOUNT, entry: { id: "a", foundBy: "id" } } });
+    assert.notEqual(await ofEntry.logIn(), await ofEntry.logIn());
+    const ofToken = start();
+    ofToken.token.unverified = "token";
+    assert.notEqual(await ofToken.logIn(), await ofToken.logIn());
+  });
+
   it("that fails gives the reply alone, and an event that says why", async () => {
     const failure: LoginFailure = {
       type: "refused",
