@@ -4,7 +4,9 @@ import { usageOf } from "../processes.ts";
 import { measure } from "../throughput.ts";
 import { Collected, type Figures, inTurn, type Started, type World } from "./world.ts";
 
-const WARM_UP = 3;
+const WARM_UP = 4;
+/** Messages on a connection in each of them: a relay works for days, compiled by then. */
+const WARM_UP_MESSAGES = 300;
 const ROUNDS = 7;
 /** Messages on a connection for the peer that sends one at a time, and rounds of it. */
 const FEW = 20;
@@ -33,7 +35,9 @@ export async function steady(world: World): Promise<Figures> {
     const rounds = world.rounds(ROUNDS);
     // The first rounds are not counted: the programs are being compiled meanwhile.
     for (let round = -WARM_UP; round < rounds; round++) {
-      for (const one of inTurn(started, round + WARM_UP)) await run(one, round >= 0);
+      for (const one of inTurn(started, round + WARM_UP)) {
+        await run(one, round >= 0, round < 0 ? WARM_UP_MESSAGES : undefined);
+      }
     }
     for (const peer of world.peers("aiosmtpd")) {
       const one = await world.start(peer, { cloud: cloud.url });
