@@ -10,7 +10,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, describe, it } from "node:test";
-import { command, directory, smallDisk } from "../queue/sqlite/support.ts";
+import { command, directory, noSmallDisk, smallDisk } from "../queue/sqlite/support.ts";
 import { PROGRAMS } from "./programs.ts";
 import { begin, beginContent, content, newKey, QueueWorld, send, untilIs } from "./queue_world.ts";
 
@@ -38,85 +38,93 @@ for (const program of PROGRAMS) {
       return disk;
     }
 
-    it("that is full gets 452, and sends what it has, even after a crash", async () => {
-      const { path } = disk();
-      const queue = join(path, "queue.db");
-      const filled = await world({ QUEUE_URL: `sqlite:${queue}` });
-      filled.holdGraph();
-      let relay = await filled.start();
-      const client = await filled.logIn(relay);
-      for (const [subject, octets] of [["small", 10], ["large", LARGE], ["other", 10]] as const) {
-        assert.match(await send(client, subject, octets), /^250 2\.0\.0 .*queued as/);
-      }
-      const small = await filled.logIn(relay);
-      await beginContent(small);
-      const large = await filled.logIn(relay);
-      await beginContent(large);
-      fill(path);
-      assert.match(await small.say(content("no room")), /^452 4\.3\.1 /);
-      assert.match(await large.say(content("no room", LARGE)), /^452 4\.3\.1 /);
-      // It looks at the disk once a second.
-      await untilIs(async () => {
-        await small.say("RSET");
-        return await small.say("MAIL FROM:<a@example.com>");
-      }, (reply) => reply.startsWith("452 4.3.1 "));
-      assert.equal(readdirSync(`${queue}.d`).length, 1, "nothing is half stored");
-      relay.running.stop("SIGKILL");
-      await relay.running.exited;
-      filled.freeGraph();
-      // It sends all the same.
-      relay = await filled.start();
-      assert.match(await begin(await filled.logIn(relay)), /^452 4\.3\.1 /);
-      await untilIs(() => filled.list(), (list) => list.length === 0);
-      assert.deepEqual([...new Set(filled.arrived)], ["large", "other", "small"]);
-      assert.deepEqual(readdirSync(`${queue}.d`), []);
-      makeRoom(path);
-      const last = await filled.logIn(relay);
-      await untilIs(() => send(last, "later", LARGE), (reply) => reply.startsWith("250"));
-      await untilIs(() => filled.arrived, (subjects) => subjects.includes("later"));
-      assert.equal(await relay.running.stop(), 0);
-    });
+    it(
+      "that is full gets 452, and sends what it has, even after a crash",
+      { skip: noSmallDisk },
+      async () => {
+        const { path } = disk();
+        const queue = join(path, "queue.db");
+        const filled = await world({ QUEUE_URL: `sqlite:${queue}` });
+        filled.holdGraph();
+        let relay = await filled.start();
+        const client = await filled.logIn(relay);
+        for (const [subject, octets] of [["small", 10], ["large", LARGE], ["other", 10]] as const) {
+          assert.match(await send(client, subject, octets), /^250 2\.0\.0 .*queued as/);
+        }
+        const small = await filled.logIn(relay);
+        await beginContent(small);
+        const large = await filled.logIn(relay);
+        await beginContent(large);
+        fill(path);
+        assert.match(await small.say(content("no room")), /^452 4\.3\.1 /);
+        assert.match(await large.say(content("no room", LARGE)), /^452 4\.3\.1 /);
+        // It looks at the disk once a second.
+        await untilIs(async () => {
+          await small.say("RSET");
+          return await small.say("MAIL FROM:<a@example.com>");
+        }, (reply) => reply.startsWith("452 4.3.1 "));
+        assert.equal(readdirSync(`${queue}.d`).length, 1, "nothing is half stored");
+        relay.running.stop("SIGKILL");
+        await relay.running.exited;
+        filled.freeGraph();
+        // It sends all the same.
+        relay = await filled.start();
+        assert.match(await begin(await filled.logIn(relay)), /^452 4\.3\.1 /);
+        await untilIs(() => filled.list(), (list) => list.length === 0);
+        assert.deepEqual([...new Set(filled.arrived)], ["large", "other", "small"]);
+        assert.deepEqual(readdirSync(`${queue}.d`), []);
+        makeRoom(path);
+        const last = await filled.logIn(relay);
+        await untilIs(() => send(last, "later", LARGE), (reply) => reply.startsWith("250"));
+        await untilIs(() => filled.arrived, (subjects) => subjects.includes("later"));
+        assert.equal(await relay.running.stop(), 0);
+      },
+    );
 
-    it("that becomes read-only gets 451, and does not start on it", async () => {
-      const { path, remount } = disk();
-      const queue = join(path, "queue.db");
-      const stopped = await world({ QUEUE_URL: `sqlite:${queue}` });
-      stopped.holdGraph();
-      const relay = await stopped.start();
-      const client = await stopped.logIn(relay);
-      assert.match(await send(client, "small"), /^250/);
-      assert.match(await send(client, "large", LARGE), /^250/);
-      // What the relay has open for writing keeps the whole disk from becoming read-only.
-      command("mount", "-t", "tmpfs", "-o", "ro", "tmpfs", `${queue}.d`);
-      try {
-        assert.match(await send(client, "no room", LARGE), /^451 4\.3\.0 .*EROFS/);
-      } finally {
-        command("umount", `${queue}.d`);
-      }
-      assert.match(await send(client, "again", LARGE), /^250/);
-      const free = await withoutWrites(relay.running.child.pid!, `${queue}-wal`);
-      try {
-        assert.match(await send(client, "no room"), /^451 4\.3\.0 SQLITE_IOERR: /);
-      } finally {
-        await free();
-      }
-      assert.match(await send(client, "small again"), /^250/);
-      relay.running.stop("SIGKILL");
-      await relay.running.exited;
-      remount("ro");
-      const { status, stderr } = await stopped.command(["serve"]);
-      assert.equal(status, 69);
-      assert.match(
-        stderr,
-        /^smtp-oauth-relay: QUEUE_URL: .*queue\.db cannot be written \(SQLITE_READONLY\): the relay's user/m,
-      );
-      remount("rw");
-      stopped.freeGraph();
-      const next = await stopped.start();
-      await untilIs(() => stopped.list(), (list) => list.length === 0);
-      assert.deepEqual([...new Set(stopped.arrived)], ["again", "large", "small", "small again"]);
-      assert.equal(await next.running.stop(), 0);
-    });
+    it(
+      "that becomes read-only gets 451, and does not start on it",
+      { skip: noSmallDisk },
+      async () => {
+        const { path, remount } = disk();
+        const queue = join(path, "queue.db");
+        const stopped = await world({ QUEUE_URL: `sqlite:${queue}` });
+        stopped.holdGraph();
+        const relay = await stopped.start();
+        const client = await stopped.logIn(relay);
+        assert.match(await send(client, "small"), /^250/);
+        assert.match(await send(client, "large", LARGE), /^250/);
+        // What the relay has open for writing keeps the whole disk from becoming read-only.
+        command("mount", "-t", "tmpfs", "-o", "ro", "tmpfs", `${queue}.d`);
+        try {
+          assert.match(await send(client, "no room", LARGE), /^451 4\.3\.0 .*EROFS/);
+        } finally {
+          command("umount", `${queue}.d`);
+        }
+        assert.match(await send(client, "again", LARGE), /^250/);
+        const free = await withoutWrites(relay.running.child.pid!, `${queue}-wal`);
+        try {
+          assert.match(await send(client, "no room"), /^451 4\.3\.0 SQLITE_IOERR: /);
+        } finally {
+          await free();
+        }
+        assert.match(await send(client, "small again"), /^250/);
+        relay.running.stop("SIGKILL");
+        await relay.running.exited;
+        remount("ro");
+        const { status, stderr } = await stopped.command(["serve"]);
+        assert.equal(status, 69);
+        assert.match(
+          stderr,
+          /^smtp-oauth-relay: QUEUE_URL: .*queue\.db cannot be written \(SQLITE_READONLY\): the relay's user/m,
+        );
+        remount("rw");
+        stopped.freeGraph();
+        const next = await stopped.start();
+        await untilIs(() => stopped.list(), (list) => list.length === 0);
+        assert.deepEqual([...new Set(stopped.arrived)], ["again", "large", "small", "small again"]);
+        assert.equal(await next.running.stop(), 0);
+      },
+    );
 
     it("that is damaged does not start, and has all once the database is put back", async () => {
       const place = directory();

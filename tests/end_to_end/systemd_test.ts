@@ -12,6 +12,7 @@ import { after, before, describe, it } from "node:test";
 import { connect as connectTls } from "node:tls";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { Managed, type ManagerOptions } from "../support/service_manager.ts";
+import { absent } from "../support/tools.ts";
 import { PROGRAMS, root, run } from "./programs.ts";
 
 const EX_UNAVAILABLE = 69;
@@ -33,8 +34,10 @@ const greetedOn = (port: number, host = "127.0.0.1") => greeting(connectTcp(port
 const greetedInTls = (port: number) =>
   greeting(connectTls({ port, host: "127.0.0.1", rejectUnauthorized: false }));
 
+const noActivation = absent("systemd-socket-activate");
+
 for (const program of PROGRAMS) {
-  describe(`under a service manager, ${program.name}`, () => {
+  describe(`under a service manager, ${program.name}`, { skip: absent("python3") }, () => {
     let directory: string;
     let files: Record<string, string>;
     before(async () => {
@@ -149,12 +152,12 @@ for (const program of PROGRAMS) {
     });
 
     it("runs when the service manager cannot be notified, with one warning", async () => {
-      const absent = join(directory, "absent");
+      const nowhere = join(directory, "absent");
       const relay = run(program, ["serve"], {
         ...PLAIN,
         ...HTTP,
         SMTP_LISTEN: "127.0.0.1:0",
-        NOTIFY_SOCKET: absent,
+        NOTIFY_SOCKET: nowhere,
         WATCHDOG_USEC: "20000",
       });
       await relay.until("stderr", /WARNING Cannot notify the service manager .*socket=\S*absent/);
@@ -256,51 +259,55 @@ for (const program of PROGRAMS) {
       }, { sockets: [["smtps", "tcp", "127.0.0.1"], ["http", "tcp", "0.0.0.0"]] });
     });
 
-    it("is started by systemd-socket-activate with a client's connection", async () => {
-      // systemd's own tool reports no port: use one that was free a moment ago.
-      const { createServer } = await import("node:net");
-      const port = await new Promise<number>((resolve) => {
-        const server = createServer().listen(0, "127.0.0.1", () => {
-          const { port } = server.address() as { port: number };
-          server.close(() => resolve(port));
+    it(
+      "is started by systemd-socket-activate with a client's connection",
+      { skip: noActivation },
+      async () => {
+        // systemd's own tool reports no port: use one that was free a moment ago.
+        const { createServer } = await import("node:net");
+        const port = await new Promise<number>((resolve) => {
+          const server = createServer().listen(0, "127.0.0.1", () => {
+            const { port } = server.address() as { port: number };
+            server.close(() => resolve(port));
+          });
         });
-      });
-      const environment = {
-        PATH: process.env["PATH"] ?? "",
-        HOME: process.env["HOME"] ?? "",
-        DENO_NO_UPDATE_CHECK: "1",
-        AZURE_TOKEN_CREDENTIALS: "EnvironmentCredential",
-        ...PLAIN,
-        HTTP_LISTEN: "off",
-      };
-      const names = Object.keys(environment).flatMap((name) => ["-E", name]);
-      const child = spawn("systemd-socket-activate", [
-        ...names,
-        "-l",
-        `127.0.0.1:${port}`,
-        ...program.command,
-        "serve",
-      ], { env: environment, stdio: ["ignore", "ignore", "pipe"] });
-      const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
-      let said = "";
-      const until = async (pattern: RegExp) => {
-        const matched = new Promise<void>((resolve) => {
-          const look = () => void (pattern.test(said) && resolve());
-          child.stderr.on("data", look);
-          look();
-        });
-        await Promise.race([matched, ended]);
-        assert.match(said, pattern);
-      };
-      child.stderr.setEncoding("utf8").on("data", (text: string) => said += text);
-      await until(/Listening on/);
-      // The client that triggers the start is greeted itself: no connection is lost.
-      assert.match(await greetedOn(port), /^220 /);
-      // The relay may greet it before it logs that it has started.
-      await until(new RegExp(`Relay started .* smtp=127\\.0\\.0\\.1:${port} `));
-      process.kill(child.pid!, "SIGTERM");
-      assert.equal(await ended, 0);
-    });
+        const environment = {
+          PATH: process.env["PATH"] ?? "",
+          HOME: process.env["HOME"] ?? "",
+          DENO_NO_UPDATE_CHECK: "1",
+          AZURE_TOKEN_CREDENTIALS: "EnvironmentCredential",
+          ...PLAIN,
+          HTTP_LISTEN: "off",
+        };
+        const names = Object.keys(environment).flatMap((name) => ["-E", name]);
+        const child = spawn("systemd-socket-activate", [
+          ...names,
+          "-l",
+          `127.0.0.1:${port}`,
+          ...program.command,
+          "serve",
+        ], { env: environment, stdio: ["ignore", "ignore", "pipe"] });
+        const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
+        let said = "";
+        const until = async (pattern: RegExp) => {
+          const matched = new Promise<void>((resolve) => {
+            const look = () => void (pattern.test(said) && resolve());
+            child.stderr.on("data", look);
+            look();
+          });
+          await Promise.race([matched, ended]);
+          assert.match(said, pattern);
+        };
+        child.stderr.setEncoding("utf8").on("data", (text: string) => said += text);
+        await until(/Listening on/);
+        // The client that triggers the start is greeted itself: no connection is lost.
+        assert.match(await greetedOn(port), /^220 /);
+        // The relay may greet it before it logs that it has started.
+        await until(new RegExp(`Relay started .* smtp=127\\.0\\.0\\.1:${port} `));
+        process.kill(child.pid!, "SIGTERM");
+        assert.equal(await ended, 0);
+      },
+    );
 
     it("prints its units as they are in deploy/systemd, and installs them only where it can", async () => {
       const file = (name: string) =>

@@ -122,7 +122,8 @@ for (const program of PROGRAMS) {
       });
     }
 
-    it("show no secret and no token in the log", () => {
+    const noClient = Object.keys(CLIENTS).every(missing) && "no client is installed";
+    it("show no secret and no token in the log", { skip: noClient }, () => {
       const { stdout, stderr } = relay.running;
       assert.ok(stderr.includes("Message sent"), "there is a log to look at");
       for (const hidden of [SECRET, Buffer.from(SECRET).toString("base64"), "eyJ"]) {

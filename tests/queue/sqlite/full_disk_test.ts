@@ -7,11 +7,19 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { openSqliteQueue } from "../../../src/queue/sqlite/sqlite_queue.ts";
 import { type QueueStore, StoreError } from "../../../src/queue/store.ts";
-import { contentFor, newMessage, NOBODY, read, smallDisk, takeAll } from "./support.ts";
+import {
+  contentFor,
+  newMessage,
+  NOBODY,
+  noSmallDisk,
+  read,
+  smallDisk,
+  takeAll,
+} from "./support.ts";
 
 const EMPTY = new Uint8Array();
 
-describe("the SQLite store on a full disk", () => {
+describe("the SQLite store on a full disk", { skip: noSmallDisk }, () => {
   let disk: ReturnType<typeof smallDisk>;
   let path: string;
   let filler: string;

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { absent } from "../../support/tools.ts";
 import type { NewMessage, QueueStore, TakenMessage } from "../../../src/queue/store.ts";
 
 export const NOBODY: ReadonlySet<string> = new Set();
@@ -66,7 +67,10 @@ export function directory(): { readonly path: string; remove(): void } {
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
 
-/** A small disk of its own. Needs root, as CI has it. */
+/** Why there can be no small disk here; false if there can. */
+export const noSmallDisk = process.getuid?.() === 0 ? absent("mount", "umount") : "needs root";
+
+/** A small disk of its own: see {@link noSmallDisk}. */
 export function smallDisk(octets: number): {
   readonly path: string;
   remount(options: string): void;
