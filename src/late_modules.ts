@@ -13,4 +13,10 @@ export const late = {
   get tls() {
     return process.getBuiltinModule("node:tls");
   },
+  get url() {
+    return process.getBuiltinModule("node:url");
+  },
+  get util() {
+    return process.getBuiltinModule("node:util");
+  },
 };

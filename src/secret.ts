@@ -1,8 +1,8 @@
 // A value that must never reach a log, an error text or a page: all of its string forms are a mask.
 
-import { inspect } from "node:util";
-
 const MASK = "[redacted]";
+/** `inspect.custom` of `node:util` (https://nodejs.org/api/util.html#utilinspectcustom), which would load it. */
+const INSPECT = Symbol.for("nodejs.util.inspect.custom");
 
 /**
  * Holds a client secret, token or key. Only {@link Secret.reveal} returns the value, so that all
@@ -28,7 +28,7 @@ export class Secret {
   }
 
   // `console.log` and `util.inspect` on both runtimes.
-  [inspect.custom](): string {
+  [INSPECT](): string {
     return MASK;
   }
 }

@@ -2,8 +2,17 @@
 // holds a thread meanwhile, or to a device that has no end.
 
 import { Buffer } from "node:buffer";
-import { closeSync, openSync, readSync, type Stats, statSync } from "node:fs";
-import { open, stat } from "node:fs/promises";
+import {
+  close,
+  closeSync,
+  open,
+  openSync,
+  read,
+  readSync,
+  stat,
+  type Stats,
+  statSync,
+} from "node:fs";
 
 /** Codes that no system call gives, for what is not read. */
 export type SmallFileCode = "NOT_A_FILE" | "TOO_LARGE";
@@ -16,17 +25,27 @@ const PART = 64 * 1024;
  * @throws Error with a `code`, of the system or {@link SmallFileCode}
  */
 export async function readSmallFile(path: string, most: number): Promise<string> {
-  refuseOther(await stat(path));
-  const file = await open(path, "r");
+  refuseOther(await result<Stats>((done) => stat(path, done)));
+  const file = await result<number>((done) => open(path, "r", done));
   try {
     const text = new SmallText(most);
     for (;;) {
       const part = Buffer.allocUnsafe(PART);
-      if (text.add(part, (await file.read(part, 0, PART, null)).bytesRead)) return text.all;
+      const size = await result<number>((done) => read(file, part, 0, PART, null, done));
+      if (text.add(part, size)) return text.all;
     }
   } finally {
-    await file.close();
+    await result<void>((done) => close(file, done));
   }
+}
+
+/** Not by `node:fs/promises`, which a start need not load. */
+function result<Result>(
+  call: (done: (error: Error | null | undefined, value: Result) => void) => void,
+): Promise<Result> {
+  return new Promise((resolve, reject) =>
+    call((error, value) => error ? reject(error) : resolve(value))
+  );
 }
 
 /** As {@link readSmallFile}. */

@@ -29,4 +29,9 @@ export const LEFT_OUT: readonly LeftOut[] = [
     why: "opens a browser for @azure/identity's interactive logins, which a service has none of",
     contents: `export default () => { throw new Error("a browser is not built in"); };`,
   },
+  {
+    file: /[\\/]node_modules[\\/]apache-arrow[\\/]Arrow\.node\.mjs$/,
+    why: "lists of @azure/storage-blob in a form that the queue does not ask for",
+    contents: `export function tableFromIPC() { throw new Error("Apache Arrow is not built in"); }`,
+  },
 ];

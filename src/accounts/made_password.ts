@@ -1,7 +1,6 @@
 // Makes passwords for devices, and the hashes of passwords as the lookup stores them.
 
 import { createHash, randomBytes, randomInt, scrypt } from "node:crypto";
-import { promisify } from "node:util";
 import { formatPasswordHash, HASH_LENGTH, SCRYPT_COST } from "./password_hash.ts";
 
 /**
@@ -47,13 +46,15 @@ export async function hashOf(password: string, bits: number): Promise<string> {
     const hash = createHash("sha256").update(salt).update(password, "utf8").digest();
     return formatPasswordHash({ type: "sha256", salt, hash });
   }
-  const hash = await derive(password, salt, HASH_LENGTH, SCRYPT_COST);
+  const hash = await derive(password, salt);
   return formatPasswordHash({ type: "scrypt", salt, hash });
 }
 
-const derive = promisify(scrypt) as (
-  password: string,
-  salt: Uint8Array,
-  length: number,
-  cost: object,
-) => Promise<Uint8Array>;
+function derive(password: string, salt: Uint8Array): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    scrypt(password, salt, HASH_LENGTH, SCRYPT_COST, (error, hash) => {
+      if (error) reject(error);
+      else resolve(hash);
+    });
+  });
+}

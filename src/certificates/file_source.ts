@@ -8,6 +8,7 @@ import {
   certificateFrom,
   partsIn,
   type PemSettings,
+  readPem,
   readPemAsync,
   TLS_FILES,
 } from "./pem_files.ts";
@@ -48,7 +49,7 @@ export class FileSource implements CertificateSource {
 
   async read({ known, complete, signal }: ReadRequest): Promise<ReadResult | undefined> {
     const { certificatePath, keyPath, settle = SETTLE } = this.#options;
-    let texts = await this.#texts();
+    let texts = await this.#texts(known === undefined ? readPem : readPemAsync);
     let revision = revisionOf(texts);
     if (revision === known) return undefined;
     // The first read does not wait: the relay has to start.
@@ -80,15 +81,19 @@ export class FileSource implements CertificateSource {
     return `${certificate} "${certificatePath}" and ${key} "${keyPath}"`;
   }
 
-  async #texts(): Promise<readonly [certificate: string, key: string]> {
+  /** @param read the first time without a thread, which would take longer: only the start waits then */
+  async #texts(
+    read: (setting: string, path: string) => string | Promise<string> = readPemAsync,
+  ): Promise<readonly [certificate: string, key: string]> {
     const { certificatePath, keyPath } = this.#options;
     const problems: CertificateError[] = [];
     const note = (error: unknown): undefined => {
       problems.push(asProblem(error));
     };
     const settings = this.#settings;
-    const certificate = await readPemAsync(settings.certificate, certificatePath).catch(note);
-    const key = await readPemAsync(settings.key, keyPath).catch(note);
+    const readOr = async (setting: string, path: string) => await read(setting, path);
+    const certificate = await readOr(settings.certificate, certificatePath).catch(note);
+    const key = await readOr(settings.key, keyPath).catch(note);
     if (certificate !== undefined && key !== undefined) return [certificate, key];
     // The problems of the other file belong into the same error.
     partsIn(certificatePath, keyPath, { certificate, key }, problems, settings);

@@ -80,7 +80,12 @@ async function sandboxWith(
     : { certificates: fixedSource("self-signed", certificate) };
   // The relay's own, for the devices without secrets.
   const own = await selfSignedClientCertificate();
-  const http = await openHttp({ settings, log, metrics, sockets: sockets.http, optional: false });
+  const http = await openHttp({
+    ...{ settings, log, metrics, sockets: sockets.http },
+    optional: false,
+    // The cloud's faults.
+    breaking: true,
+  });
   if (http === undefined) throw new Error("HTTP_LISTEN has been checked");
   const base = localUrl(http.addresses[0]!);
   const host = isLoopback(settings.HTTP_LISTEN.hostname) ? [] : [settings.SERVER_HOSTNAME];

@@ -111,15 +111,18 @@ function smtpServices(settings: Settings): ServiceName[] {
 
 /** The settings in force as they would be written, without values of secrets. */
 function settingsShown({ settings, given, variables }: StatusPageOptions): SettingView[] {
-  return (Object.entries(SETTINGS) as [SettingName, Setting<unknown>][])
-    .map(([name, { secret, standardShown }]) => {
-      const changed = given.has(name) && settings[name] !== undefined;
-      const value = changed
-        ? secret ? "(secret)" : givenText(name, variables)
-        // The sandbox has another one.
-        : name === "SMTP_LISTEN"
-        ? settings.SMTP_LISTEN.map(formatListenAddress).join(",")
-        : standardText(name, settings) ?? standardShown;
-      return { name, value: value ?? "", changed };
-    });
+  const shown: SettingView[] = [];
+  const entries = Object.entries(SETTINGS) as [SettingName, Setting<unknown>][];
+  // Not by `map`: by now it has run so often that JavaScriptCore would optimize it, for 1.8 MiB at rest.
+  for (const [name, { secret, standardShown }] of entries) {
+    const changed = given.has(name) && settings[name] !== undefined;
+    const value = changed
+      ? secret ? "(secret)" : givenText(name, variables)
+      // The sandbox has another one.
+      : name === "SMTP_LISTEN"
+      ? settings.SMTP_LISTEN.map(formatListenAddress).join(",")
+      : standardText(name, settings) ?? standardShown;
+    shown.push({ name, value: value ?? "", changed });
+  }
+  return shown;
 }

@@ -1,6 +1,6 @@
 // Compares and validates addresses (RFC 5321 §4.1.2, RFC 5890).
 
-import { domainToASCII, domainToUnicode } from "node:url";
+import { late } from "../late_modules.ts";
 import { parsePathArgument } from "../smtp/path.ts";
 import { printable, type Reply } from "../smtp/reply.ts";
 
@@ -43,7 +43,7 @@ function asciiDomain(domain: string): string {
   // Not with characters that end a host name in a URL: it would be cut off there.
   // deno-lint-ignore no-control-regex -- all of ASCII but letters, digits, dot and hyphen
   if (/[\x00-\x2c\x2f\x3a-\x60\x7b-\x7f]/.test(lower)) return lower;
-  return domainToASCII(lower) || lower;
+  return late.url.domainToASCII(lower) || lower;
 }
 
 /** Invisible or unassigned characters; U+FFFD stands for octets that are not UTF-8. */
@@ -59,7 +59,7 @@ export function isNormalized(address: string): boolean {
   if (UNSEEN.test(address)) return false;
   const domain = address.slice(address.lastIndexOf("@") + 1).toLowerCase();
   const ascii = asciiDomain(domain);
-  return ascii === domain || domainToUnicode(ascii) === domain.normalize("NFC");
+  return ascii === domain || late.url.domainToUnicode(ascii) === domain.normalize("NFC");
 }
 
 /** The form of nearly all addresses. */

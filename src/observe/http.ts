@@ -1,11 +1,10 @@
 // The HTTP server: health for probes, metrics, and the pages that are mounted on it.
 
-import { createServer, type IncomingMessage, type Server } from "node:http";
-import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
-import { getRequestListener } from "@hono/node-server";
 import { type Context, Hono } from "hono";
 import { basicAuth } from "hono/basic-auth";
 import { auth } from "hono/utils/basic-auth";
+import { nativeHttpServer } from "../runtime/current.ts";
+import type { HttpBound, HttpConnection, HttpServerOptions } from "../runtime/http_server.ts";
 import type { Secret } from "../secret.ts";
 import type { ListenAddress } from "../settings/listen_address.ts";
 import { isLoopbackAddress, isOwnHost } from "./host_guard.ts";
@@ -31,6 +30,8 @@ export interface HttpOptions {
   readonly guard?: PasswordGuardOptions;
   /** Names in Host that are accepted on the loopback, besides its own and that of `listen`. */
   readonly names?: readonly string[];
+  /** Pages break connections on purpose: they get the response object of `node:http` too. */
+  readonly breaking?: boolean | undefined;
 }
 
 /** A listening socket opened by another process, and its address. */
@@ -54,10 +55,12 @@ export interface HttpService {
 
 /** @throws Error with a `code` such as `EADDRINUSE` */
 export async function serveHttp(options: HttpOptions): Promise<HttpService> {
-  const { listen, sockets = [] } = options;
   const site = new Site(options);
-  const server = createServer(getRequestListener(site.fetch, { hostname: NO_HOST }));
-  const bound = sockets.length > 0 ? await serveOn(sockets, server) : await bind(server, listen);
+  const bound = await bind(options, {
+    ...options.listen,
+    withoutHost: "localhost",
+    respond: (request, connection) => site.fetch(request, connection),
+  });
   // On the loopback, only this machine can ask.
   site.onLoopback = bound.addresses.every(({ hostname }) => isLoopbackAddress(hostname));
   return {
@@ -68,8 +71,15 @@ export async function serveHttp(options: HttpOptions): Promise<HttpService> {
   };
 }
 
-/** What the address of a request has in place of a missing Host. */
-const NO_HOST = "localhost";
+/** By the runtime's own server, unless only that of `node:http` will do. */
+async function bind(
+  { sockets = [], breaking = false }: HttpOptions,
+  options: HttpServerOptions,
+): Promise<HttpBound> {
+  const serve = sockets.length > 0 || breaking ? undefined : await nativeHttpServer();
+  if (serve !== undefined) return serve(options);
+  return await (await import("./node_server.ts")).serveByNode(options, sockets);
+}
 
 const STARTING: Readiness = () => ({ smtp: { ready: false } });
 
@@ -162,71 +172,15 @@ class Site {
     if (this.#guard === undefined || given === undefined) return undefined;
     let found = this.#checked.get(raw);
     if (found === undefined) {
-      const { incoming } = env as { readonly incoming?: IncomingMessage };
-      found = this.#guard.check(given.password, incoming?.socket.remoteAddress ?? "");
+      const connection = env as Partial<HttpConnection>;
+      found = this.#guard.check(given.password, connection.clientAddress?.() ?? "");
       this.#checked.set(raw, found);
     }
     return found;
   }
 }
 
-type Bound = Pick<HttpService, "addresses" | "close">;
-
-async function bind(server: Server, listen: ListenAddress): Promise<Bound> {
-  const { address, port } = await listening(server, listen);
-  return {
-    addresses: [{ hostname: address, port }],
-    close() {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      // A browser's event stream would keep the server from closing.
-      server.closeAllConnections();
-      return closed;
-    },
-  };
-}
-
 /** The states without details: probes need no more, and have no password. */
 function statesOf(parts: ReturnType<Readiness>): Record<string, PartState> {
   return Object.fromEntries(Object.entries(parts).map(([name, { ready }]) => [name, { ready }]));
-}
-
-/** Not by the server's own `listen({ fd })`, which on one runtime silently listens on another port. */
-async function serveOn(sockets: readonly OpenSocket[], server: Server): Promise<Bound> {
-  const open = new Set<Socket>();
-  const listeners = sockets.map(({ descriptor }) => {
-    const listener = createTcpServer((socket) => {
-      open.add(socket);
-      socket.on("close", () => open.delete(socket));
-      server.emit("connection", socket);
-    });
-    return { listener, descriptor };
-  });
-  await Promise.all(
-    listeners.map(({ listener, descriptor }) =>
-      new Promise<void>((resolve, reject) => {
-        listener.once("error", reject);
-        listener.listen({ fd: descriptor }, resolve);
-      })
-    ),
-  );
-  return {
-    addresses: sockets.map(({ hostname, port }) => ({ hostname, port })),
-    async close() {
-      const closed = listeners.map(({ listener }) =>
-        new Promise<void>((resolve) => listener.close(() => resolve()))
-      );
-      for (const socket of open) socket.destroy();
-      await Promise.all(closed);
-    },
-  };
-}
-
-function listening(server: Server, { hostname, port }: ListenAddress): Promise<AddressInfo> {
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(port, hostname, () => {
-      server.off("error", reject);
-      resolve(server.address() as AddressInfo);
-    });
-  });
 }

@@ -17,6 +17,8 @@ export interface HttpParts {
   readonly sockets: HandedOverSockets["http"];
   /** HTTP_LISTEN is only the default: if its port is taken, a warning is enough. */
   readonly optional: boolean;
+  /** Pages break connections on purpose. */
+  readonly breaking?: boolean;
 }
 
 /**
@@ -24,7 +26,7 @@ export interface HttpParts {
  * @throws CommandError 69 if it cannot listen there
  */
 export async function openHttp(parts: HttpParts): Promise<HttpService | undefined> {
-  const { settings, log, metrics, sockets, optional } = parts;
+  const { settings, log, metrics, sockets, optional, breaking } = parts;
   const listen = sockets[0] ?? settings.HTTP_LISTEN;
   if (listen === "off") return undefined;
   try {
@@ -32,6 +34,7 @@ export async function openHttp(parts: HttpParts): Promise<HttpService | undefine
       serveHttp({
         listen: { hostname, port },
         sockets,
+        breaking,
         metrics,
         password: settings.HTTP_PASSWORD,
         guard: {

@@ -1,6 +1,7 @@
 // Chooses the implementation for the runtime that this process runs on.
 
 import process from "node:process";
+import type { ServeHttp } from "./http_server.ts";
 import type { Runtime } from "./runtime.ts";
 
 declare const Bun: { readonly main: string };
@@ -9,6 +10,11 @@ export async function currentRuntime(): Promise<Runtime> {
   return "Bun" in globalThis
     ? (await import("./bun.ts")).bunRuntime
     : (await import("./deno.ts")).denoRuntime;
+}
+
+/** The runtime's own HTTP server, where it costs less than that of `node:http`; undefined elsewhere. */
+export async function nativeHttpServer(): Promise<ServeHttp | undefined> {
+  return "Bun" in globalThis ? (await import("./bun_http.ts")).serveByBun : undefined;
 }
 
 /** The path of the compiled executable; undefined in a run from source. */

@@ -2,7 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import { randomUUID } from "node:crypto";
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ServerResponse } from "node:http";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import type { Context } from "hono";
 import type { Fault } from "./faults.ts";
@@ -110,8 +110,7 @@ function dripping(octets: Uint8Array, interval: number): ReadableStream<Uint8Arr
 
 /** The response object of node:http; undefined for calls from the same process. */
 function outgoingOf({ env }: Context): ServerResponse | undefined {
-  const { outgoing } = (env ?? {}) as { incoming?: IncomingMessage; outgoing?: ServerResponse };
-  return outgoing;
+  return ((env ?? {}) as { outgoing?: ServerResponse }).outgoing;
 }
 
 export function pause(milliseconds: number): Promise<void> {

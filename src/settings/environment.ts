@@ -2,12 +2,12 @@
 
 import { readFileSync } from "node:fs";
 import process from "node:process";
-import { parseEnv } from "node:util";
 import { fileErrorText } from "./file_error.ts";
 import { loadSetting, loadSettings, misspelled } from "./load.ts";
 import { type SettingName, SETTINGS, type Settings } from "./schema.ts";
 import type { Environment } from "./setting.ts";
 import { CommandError, EXIT } from "../exit.ts";
+import { late } from "../late_modules.ts";
 
 export interface CommandSettings {
   readonly settings: Settings;
@@ -122,7 +122,7 @@ export function readEnvFile(path: string | undefined): Environment {
         `--env-file "${path}" line ${line} is neither NAME=VALUE nor a comment (#)`,
       ]);
     }
-    return parseEnv(text);
+    return late.util.parseEnv(text);
   } catch (error) {
     if (error instanceof CommandError) throw error;
     throw new CommandError(EXIT.config, [

@@ -21,8 +21,7 @@ export function givenText(name: SettingName, variables: Environment): string | u
 /** The default as it would be written; undefined if there is none. */
 export function standardText(name: SettingName, settings: Settings): string | undefined {
   const { secret, standard }: Setting<unknown> = SETTINGS[name];
-  const { authorityHost, graphEndpoint } = cloudOf(settings);
-  if (name === "AZURE_AUTHORITY_HOST") return authorityHost.origin;
-  if (name === "GRAPH_ENDPOINT") return graphEndpoint.origin;
+  if (name === "AZURE_AUTHORITY_HOST") return cloudOf(settings).authorityHost.origin;
+  if (name === "GRAPH_ENDPOINT") return cloudOf(settings).graphEndpoint.origin;
   return secret ? undefined : standard;
 }

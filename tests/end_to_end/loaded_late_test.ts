@@ -26,7 +26,7 @@ import { SmtpClient } from "./smtp_client.ts";
  * LOOKUP_FILE or LOG_FORMAT=json only; and modules of the runtime that are no part of a start.
  */
 const LATE =
-  /^(?:@azure\/(?!msal-(?:node|common)$)|@azure-rest\/|@typespec\/|node-forge$|@peculiar\/|node:(?:sqlite|tls|dns|child_process)$|jsonc-parser$|pino$|src\/observe\/json_lines|src\/accounts\/lookup_file|src\/(?:queue\/(?:azure|sqlite)|webhook|status|traces)\/|src\/commands\/status_page|src\/entra\/(?:managed_identity|token_file|fixed_secret)|src\/certificates\/(?:client_certificate|keyvault))/;
+  /^(?:@azure\/(?!msal-(?:node|common)$)|@azure-rest\/|@typespec\/|node-forge$|@peculiar\/|node:(?:sqlite|tls|dns|net|https?|http2|stream|util|url|fs\/promises|child_process)$|jsonc-parser$|pino$|src\/observe\/(?:json_lines|node_server)|src\/accounts\/lookup_file|src\/(?:queue\/(?:azure|sqlite)|webhook|status|traces)\/|src\/commands\/status_page|src\/entra\/(?:managed_identity|token_file|fixed_secret)|src\/certificates\/(?:client_certificate|keyvault))/;
 
 /** `import … from "x"`, `export … from "x"`, `import "x"`; not those of types, nor `import("x")`. */
 const STATIC = /^(?:import|export)\s(?!type\s)(?:[^;"']*?\sfrom\s)?\s*["']([^"']+)["']/gm;

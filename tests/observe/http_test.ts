@@ -223,6 +223,29 @@ describe("HTTP_PASSWORD", () => {
 });
 
 describe("the HTTP side", () => {
+  it("refuses a Host that no address can be made of (RFC 9112 §3.2), and is no proxy", () =>
+    withHttp({}, async (_, { port }) => {
+      for (const host of ["localhost/metrics?", "x@localhost", "a b", "localhost:99999", "[::1"]) {
+        assert.match(await ask(port, "/", host), /^HTTP\/1\.1 400 /, host);
+      }
+      const answer = await sent(
+        port,
+        "CONNECT example.com:443 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+      );
+      assert.doesNotMatch(answer, /^HTTP\/1\.1 2/);
+    }));
+
+  it("answers requests one after another on a connection, and keeps no large body", () =>
+    withHttp({}, async (_, { port }) => {
+      const get = "GET / HTTP/1.1\r\nHost: localhost\r\n";
+      const both = await sent(port, `${get}\r\n${get}Connection: close\r\n\r\n`);
+      assert.equal(both.match(/a page/g)?.length, 2);
+      const body = "x".repeat(100_000);
+      const fields = `Host: localhost\r\nContent-Length: ${body.length}\r\nConnection: close\r\n`;
+      const posted = await sent(port, `POST / HTTP/1.1\r\n${fields}\r\n${body}`);
+      assert.match(posted, /^HTTP\/1\.1 (?:200|413) /);
+    }));
+
   it("says why it cannot listen", () =>
     withHttp({}, async (_, { port }) => {
       await assert.rejects(
@@ -418,10 +441,15 @@ function raw(
   fields = "Host: 127.0.0.1\r\n",
   version = "1.1",
 ): Promise<string> {
+  return sent(port, `GET ${path} HTTP/${version}\r\n${fields}Connection: close\r\n\r\n`);
+}
+
+/** All that is answered until the connection ends. */
+function sent(port: number, octets: string): Promise<string> {
   return new Promise((resolve, reject) => {
     let answer = "";
     const socket = connect(port, "127.0.0.1", () => {
-      socket.write(`GET ${path} HTTP/${version}\r\n${fields}Connection: close\r\n\r\n`);
+      socket.write(octets);
     });
     socket.on("data", (octets) => answer += octets.toString("latin1"));
     socket.on("close", () => resolve(answer));

@@ -91,7 +91,7 @@ export async function startImitation(
   routes.route("/", cloud.routes);
 
   const seen: string[] = [];
-  const answer = getRequestListener(routes.fetch);
+  const answer = getRequestListener(routes.fetch, { overrideGlobalObjects: false });
   const server = createServer((request, response) => {
     seen.push(`${request.method} ${request.url}`);
     void answer(request, response);

@@ -51,7 +51,7 @@ export async function startCloud(
     ...(exchange === undefined ? {} : { exchange }),
   });
   const seen: string[] = [];
-  const answer = getRequestListener(cloud.routes.fetch);
+  const answer = getRequestListener(cloud.routes.fetch, { overrideGlobalObjects: false });
   const server = createServer((request, response) => {
     seen.push(`${request.method} ${request.url}`);
     void answer(request, response);

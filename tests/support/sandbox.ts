@@ -54,7 +54,7 @@ export async function openSandbox(environment: Record<string, string> = {}): Pro
     command: "curl",
   };
   const ended = new AbortController();
-  const http = await serveHttp({ listen: { hostname: "127.0.0.1", port: 0 } });
+  const http = await serveHttp({ listen: { hostname: "127.0.0.1", port: 0 }, breaking: true });
   http.mount(cloud.routes, ["/entra/", "/graph/"]);
   http.mount(inboxRoutes(inbox, { connection, tracer, signal: ended.signal }));
   const { port } = http.addresses[0]!;
