@@ -24,8 +24,6 @@ export interface HttpClientOptions {
   readonly maxResponse?: number;
   /** Milliseconds that an unused connection is kept; services close theirs after a minute or more. */
   readonly keepAlive?: number;
-  /** Unused connections kept for one service. */
-  readonly maxIdle?: number;
   /** For tests; the machine's own time when left out. */
   readonly clock?: Pick<Clock, "now" | "alarm">;
 }
@@ -35,7 +33,6 @@ const DEFAULTS = {
   authorities: [],
   maxResponse: 1024 * 1024,
   keepAlive: 20_000,
-  maxIdle: 256,
   clock: realTime,
 };
 
@@ -43,7 +40,10 @@ const DEFAULTS = {
 export class HttpClient {
   readonly #options: Required<HttpClientOptions>;
   readonly #deadlines: Deadlines<HttpConnection>;
-  /** Unused connections by origin, the most recently used one last. */
+  /**
+   * Unused connections by origin, the most recently used one last. They need no limit: there are never more
+   * connections than there have been requests at the same time within `keepAlive`.
+   */
   readonly #idle = new Map<string, HttpConnection[]>();
   readonly #settings: ConnectionSettings;
   readonly #pool: ConnectionPool = {
@@ -121,16 +121,17 @@ export class HttpClient {
 
   #keep(connection: HttpConnection): void {
     const { origin } = connection;
-    let connections = this.#idle.get(origin);
-    if (connections === undefined) this.#idle.set(origin, connections = []);
-    if (this.#closed || connections.length >= this.#options.maxIdle) connection.destroy();
+    if (this.#closed) return connection.destroy();
+    const connections = this.#idle.get(origin);
+    if (connections === undefined) this.#idle.set(origin, [connection]);
     else connections.push(connection);
   }
 
   #forget(connection: HttpConnection): void {
     this.#deadlines.forget(connection);
     const connections = this.#idle.get(connection.origin);
-    const index = connections?.lastIndexOf(connection) ?? -1;
+    // From the front: those that expire together are the first.
+    const index = connections?.indexOf(connection) ?? -1;
     if (index >= 0) connections!.splice(index, 1);
   }
 }
