@@ -8,8 +8,8 @@
 //
 // Memory is told twice. Under load it is the median of many samples, because the collector lets the heap
 // grow from 30 to 60 MB and back, whatever is kept: one sample a round finds each relay at another place
-// of that. What a relay keeps is read two minutes after the load, when it has given back what it can, while
-// page and scrapes go on: there, pages of the executable (code of the HTTP server and the like) are told
+// of that. What a relay keeps is the median of some seconds two minutes after the load, when it has given back what
+// it can, while page and scrapes go on: there, pages of the executable (code of the HTTP server and the like) are told
 // apart from the rest, which is what the relay itself takes. The latter may be at most MOST_MEMORY.
 
 import { type ChildProcess, spawn } from "node:child_process";
@@ -20,7 +20,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import { selfSignedCertificate } from "../src/certificates/self_signed.ts";
-import { memoryOf } from "./processes.ts";
+import { type Memory, memoryOf } from "./processes.ts";
 import { executable, firstLine, freePort, median } from "./support.ts";
 import { bun, type Candidate, type Figures, measure } from "./throughput.ts";
 
@@ -41,7 +41,9 @@ const SCRAPE = 1_000;
 /** Milliseconds between two samples of memory under load. */
 const SAMPLE = 100;
 /** Milliseconds after the load until memory is at rest: src/runtime/bun_memory.ts. */
-const REST = 130_000;
+const REST = 125_000;
+/** Samples of that, a second each. */
+const REST_SAMPLES = 11;
 
 interface Observed extends Candidate {
   readonly runs: Figures[];
@@ -93,7 +95,7 @@ export async function observed(): Promise<void> {
     console.log(`  warm after ${warmUp} rounds; ${ROUNDS} more are measured`);
     for (let round = 0; round < ROUNDS; round++) await inTurn([seen, unseen], round);
     await setTimeout(REST);
-    judge(seen, unseen);
+    judge(seen, unseen, await memoryAtRest([seen, unseen]));
   } finally {
     ended.abort();
     for (const child of processes) child.kill();
@@ -141,11 +143,26 @@ function watch(port: number, stop: AbortSignal): void {
   })().catch(() => {});
 }
 
-function judge(seen: Observed, unseen: Observed): void {
+type Kept = Pick<Memory, "resident" | "anonymous">;
+
+async function memoryAtRest(candidates: readonly Candidate[]): Promise<readonly Kept[]> {
+  const samples: Memory[][] = candidates.map(() => []);
+  for (let i = 0; i < REST_SAMPLES; i++) {
+    for (const [at, { child }] of candidates.entries()) samples[at]!.push(memoryOf(child.pid!));
+    await setTimeout(1_000);
+  }
+  return samples.map((own) => ({
+    resident: median(own.map(({ resident }) => resident)),
+    anonymous: median(own.map(({ anonymous }) => anonymous)),
+  }));
+}
+
+/** @param kept of both */
+function judge(seen: Observed, unseen: Observed, kept: readonly Kept[]): void {
   const share = median(seen.runs.map((run, i) => run.perSecond / unseen.runs[i]!.perSecond));
   const cpu = median(seen.runs.map((run, i) => run.cpu / unseen.runs[i]!.cpu));
   const loaded = median(seen.samples) - median(unseen.samples);
-  const [ours, theirs] = [memoryOf(seen.child.pid!), memoryOf(unseen.child.pid!)];
+  const [ours, theirs] = kept as readonly [Kept, Kept];
   const own = ours.anonymous - theirs.anonymous;
   const ofFiles = ours.resident - theirs.resident - own;
   console.log(

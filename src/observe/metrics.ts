@@ -4,7 +4,7 @@
 // Without a library, because it would take longer to load than all the rest of the start.
 
 import { BACKEND_NAMES } from "../backend_name.ts";
-import { type Family, familyText, type LabelValues } from "./exposition.ts";
+import { type Family, familyText, type LabelValues, type Sample } from "./exposition.ts";
 import { type Gauge, type GaugeName, GAUGES } from "./gauges.ts";
 import { Histogram, HISTOGRAMS } from "./histograms.ts";
 import { REASONS } from "./reasons.ts";
@@ -216,14 +216,26 @@ interface Counted {
 class Series<Value> {
   /** By the values of the labels. */
   readonly values: Map<string, Value>;
-  /**
-   * Its part of the page; undefined once a value has changed. Few of the thousand lines change from one request to
-   * the next, and the others, made anew, were most of the garbage of a relay without mail.
-   */
-  text: string | undefined;
+  /** Whether a value has changed since the last page. */
+  changed = true;
+  /** Its part of the page, if that has been the same twice. */
+  #text: string | undefined;
 
   constructor(values: Map<string, Value> = new Map()) {
     this.values = values;
+  }
+
+  /**
+   * Few of the thousand lines change from one page to the next: the others, made anew, were most of the garbage of a
+   * relay at rest. What does change is not kept: it would lie between the garbage of mail, and keep its place from
+   * being given back.
+   */
+  text(make: (values: Iterable<Value>) => string): string {
+    if (!this.changed && this.#text !== undefined) return this.#text;
+    const text = make(this.values.values());
+    this.#text = this.changed ? undefined : text;
+    this.changed = false;
+    return text;
   }
 }
 
@@ -248,7 +260,7 @@ export class Metrics {
     // Runs for each message, so the labels are formatted only when they are read.
     const key = keyOf(COUNTERS[name].labels, labels);
     const series = this.#counted[name];
-    series.text = undefined;
+    series.changed = true;
     const counted = series.values.get(key);
     if (counted === undefined) series.values.set(key, { labels, value: by });
     else counted.value += by;
@@ -268,7 +280,7 @@ export class Metrics {
     const { labels: names, bounds } = HISTOGRAMS[name];
     const key = keyOf(names, labels);
     const series = this.#histograms[name];
-    series.text = undefined;
+    series.changed = true;
     let histogram = series.values.get(key);
     if (histogram === undefined) {
       series.values.set(key, histogram = new Histogram(labels, bounds));
@@ -313,19 +325,16 @@ export class Metrics {
     this.#addKnown();
     let page = "";
     for (const [name, series] of entriesOf(this.#counted)) {
-      page += series.text ??= familyText({
-        name: `${PREFIX}${name}_total`,
-        type: "counter",
-        help: COUNTERS[name].help,
-        samples: series.values.values(),
-      });
+      const { help } = COUNTERS[name];
+      page += series.text((samples) =>
+        familyText({ name: `${PREFIX}${name}_total`, type: "counter", help, samples })
+      );
     }
     for (const [name, series] of entriesOf(this.#histograms)) {
-      page += series.text ??= familyText({
-        name: PREFIX + name,
-        type: "histogram",
-        help: HISTOGRAMS[name].help,
-        samples: series.values.values().flatMap((histogram) => histogram.samples()),
+      const { help } = HISTOGRAMS[name];
+      page += series.text((histograms) => {
+        const samples = samplesOf(histograms);
+        return familyText({ name: PREFIX + name, type: "histogram", help, samples });
       });
     }
     for (const family of this.#measured()) page += familyText(family);
@@ -348,6 +357,10 @@ export class Metrics {
     }
     for (const read of this.#collectors) yield* read();
   }
+}
+
+function* samplesOf(histograms: Iterable<Histogram>): Iterable<Sample> {
+  for (const histogram of histograms) yield* histogram.samples();
 }
 
 /** Empty ones for each kind. */

@@ -19,7 +19,7 @@ declare const Bun: {
 /** Octets of garbage after which to collect. */
 const INTERVAL = 8 * 1024 * 1024;
 /** Characters of pages after which to collect, and milliseconds until the last of them is sent. */
-const PAGES = 256 * 1024;
+const PAGES = 128 * 1024;
 const SENT = 50;
 /** Milliseconds after the start of the process until what only its start has needed is given back: 2 MiB. */
 const STARTED = 500;
