@@ -69,7 +69,7 @@ export function messageFields(event: MessageEvent, addresses: boolean): LineFiel
   const { id, account, username, envelope, messageId, facts } = submission;
   const mailbox = mailboxOf(outcome) ?? envelope.from;
   // For each message: what is not there is undefined, because that costs less than another object.
-  return {
+  const fields: MutableFields = {
     id,
     message_id: messageId ?? MALFORMED,
     connection: client.connection,
@@ -86,14 +86,17 @@ export function messageFields(event: MessageEvent, addresses: boolean): LineFiel
     bytes: lengthOf(submission.content),
     ms: Math.round(milliseconds),
     ms_received: Math.round(receiving),
-    ...stepFields(steps),
-    attempts: attemptsOf(outcome, steps),
-    ...outcomeFields(outcome),
-    tls_version: client.tls?.version,
-    tls_cipher: client.tls?.cipher,
-    ...(addresses ? recipientFields(envelope.recipients) : {}),
   };
+  addSteps(fields, steps);
+  fields.attempts = attemptsOf(outcome, steps);
+  addOutcome(fields, outcome);
+  fields.tls_version = client.tls?.version;
+  fields.tls_cipher = client.tls?.cipher;
+  return addresses ? { ...fields, ...recipientFields(envelope.recipients) } : fields;
 }
+
+/** Fields that are added in their order in the line. */
+type MutableFields = { -readonly [Name in keyof LineFields]: LineFields[Name] };
 
 /** A Message-ID that no other system can be asked for. */
 const MALFORMED = "(malformed)";
@@ -113,15 +116,24 @@ const STEP_FIELDS = {
 } as const satisfies Record<Step["name"], FieldName>;
 
 /** Of each kind of step that there was, all its milliseconds. */
-function stepFields(steps: readonly Step[]): LineFields {
-  const sums: Partial<Record<FieldName, number>> = {};
-  for (const { name, milliseconds, backend } of steps) {
-    const isSmtp = name === "request" && backend !== undefined;
-    const field = isSmtp ? "ms_smtp" : STEP_FIELDS[name];
-    sums[field] = (sums[field] ?? 0) + milliseconds;
+function addSteps(fields: MutableFields, steps: readonly Step[]): void {
+  for (const step of steps) {
+    const field = stepField(step);
+    if (fields[field] !== undefined) continue;
+    let sum = 0;
+    for (const other of steps) if (stepField(other) === field) sum += other.milliseconds;
+    fields[field] = Math.round(sum);
   }
-  for (const field in sums) sums[field as FieldName] = Math.round(sums[field as FieldName]!);
-  return sums;
+}
+
+function stepField({ name, backend }: Step): FieldName {
+  return name === "request" && backend !== undefined ? "ms_smtp" : STEP_FIELDS[name];
+}
+
+function stepFields(steps: readonly Step[]): LineFields {
+  const fields: MutableFields = {};
+  addSteps(fields, steps);
+  return fields;
 }
 
 function tlsFields({ tls }: Client): LineFields {
@@ -141,13 +153,18 @@ function recipientFields(recipients: readonly string[]): LineFields {
   return { to: new BoundedTexts(shown), ...(omitted === 0 ? {} : { to_omitted: omitted }) };
 }
 
-function outcomeFields(outcome: Outcome): LineFields {
-  if (outcome.type === "alreadySent") return { first: outcome.id };
-  if (outcome.type === "queued") return {};
-  const { backend, requestId: request } = outcome;
-  if (outcome.type === "sent") return { backend, request };
-  const { code, detail, reply } = outcome;
-  return { backend, request, code, detail, reply: reply.code };
+function addOutcome(fields: MutableFields, outcome: Outcome): void {
+  if (outcome.type === "queued") return;
+  if (outcome.type === "alreadySent") {
+    fields.first = outcome.id;
+    return;
+  }
+  fields.backend = outcome.backend;
+  fields.request = outcome.requestId;
+  if (outcome.type === "sent") return;
+  fields.code = outcome.code;
+  fields.detail = outcome.detail;
+  fields.reply = outcome.reply.code;
 }
 
 const QUEUE_TEXTS = {

@@ -20,11 +20,12 @@ export interface Sample {
 export type LabelValues = Readonly<Record<string, string>>;
 
 export function familyText({ name, type, help, samples }: Family): string {
-  let text = `# HELP ${name} ${escaped(help, /[\\\n]/g)}\n# TYPE ${name} ${type}\n`;
+  const lines = [`# HELP ${name} ${escaped(help, /[\\\n]/g)}\n# TYPE ${name} ${type}\n`];
   for (const { suffix = "", labels, value } of samples) {
-    text += `${name}${suffix}${labelText(labels)} ${numberText(value)}\n`;
+    lines.push(`${name}${suffix}${labelText(labels)} ${numberText(value)}\n`);
   }
-  return text;
+  // Not by `+=`: as a text that is kept, that would keep all its parts.
+  return lines.join("");
 }
 
 function labelText(labels: LabelValues): string {

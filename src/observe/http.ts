@@ -25,6 +25,8 @@ export interface HttpOptions {
   readonly sockets?: readonly OpenSocket[] | undefined;
   /** Shown by `/metrics`. */
   readonly metrics?: Metrics;
+  /** Told the length of each page of `/metrics`, which is garbage once it is sent. */
+  readonly garbage?: ((characters: number) => void) | undefined;
   /** Required by everything but `/healthz` and `/readyz`. */
   readonly password?: Secret | undefined;
   readonly guard?: PasswordGuardOptions;
@@ -133,7 +135,9 @@ class Site {
     if (metrics !== undefined) {
       app.get("/metrics", (context) => {
         context.header("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
-        return context.body(metrics.text());
+        const text = metrics.text();
+        options.garbage?.(text.length);
+        return context.body(text);
       });
     }
     app.all("*", ({ req, env }) => this.#routes.fetch(req.raw, env));

@@ -4,7 +4,7 @@
 // Without a library, because it would take longer to load than all the rest of the start.
 
 import { BACKEND_NAMES } from "../backend_name.ts";
-import { type Family, familyText, type LabelValues } from "./exposition.ts";
+import { type Family, familyText, type LabelValues, type Sample } from "./exposition.ts";
 import { type Gauge, type GaugeName, GAUGES } from "./gauges.ts";
 import { Histogram, HISTOGRAMS } from "./histograms.ts";
 import { REASONS } from "./reasons.ts";
@@ -212,13 +212,39 @@ interface Counted {
   value: number;
 }
 
+/** The values of a counter or a histogram. */
+class Series<Value> {
+  /** By the values of the labels. */
+  readonly values: Map<string, Value>;
+  /** Whether a value has changed since the last page. */
+  changed = true;
+  /** Its part of the page, if that has been the same twice. */
+  #text: string | undefined;
+
+  constructor(values: Map<string, Value> = new Map()) {
+    this.values = values;
+  }
+
+  /**
+   * Few of the thousand lines change from one page to the next: the others, made anew, were most of the garbage of a
+   * relay at rest. What does change is not kept: it would lie between the garbage of mail, and keep its place from
+   * being given back.
+   */
+  text(make: (values: Iterable<Value>) => string): string {
+    if (!this.changed && this.#text !== undefined) return this.#text;
+    const text = make(this.values.values());
+    this.#text = this.changed ? undefined : text;
+    this.changed = false;
+    return text;
+  }
+}
+
 /** The beginning of all names but those of the process. */
 export const PREFIX = "smtp_oauth_relay_";
 
 export class Metrics {
-  /** Each by the values of its labels. */
-  #counted = mapsFor<CounterName, Counted>(COUNTERS);
-  #histograms = mapsFor<HistogramName, Histogram>(HISTOGRAMS);
+  #counted = seriesFor<CounterName, Counted>(COUNTERS);
+  #histograms = seriesFor<HistogramName, Histogram>(HISTOGRAMS);
   /** Whether both have all known sets of labels. */
   #complete = false;
   readonly #set = new Map<GaugeName, Map<string, Counted>>();
@@ -233,14 +259,16 @@ export class Metrics {
   ): void {
     // Runs for each message, so the labels are formatted only when they are read.
     const key = keyOf(COUNTERS[name].labels, labels);
-    const counted = this.#counted[name].get(key);
-    if (counted === undefined) this.#counted[name].set(key, { labels, value: by });
+    const series = this.#counted[name];
+    series.changed = true;
+    const counted = series.values.get(key);
+    if (counted === undefined) series.values.set(key, { labels, value: by });
     else counted.value += by;
   }
 
   /** The count so far. */
   value<Name extends CounterName>(name: Name, labels: Named<(typeof COUNTERS)[Name]>): number {
-    return this.#counted[name].get(keyOf(COUNTERS[name].labels, labels))?.value ?? 0;
+    return this.#counted[name].values.get(keyOf(COUNTERS[name].labels, labels))?.value ?? 0;
   }
 
   /** @param value in the unit of the histogram's name */
@@ -251,9 +279,11 @@ export class Metrics {
   ): void {
     const { labels: names, bounds } = HISTOGRAMS[name];
     const key = keyOf(names, labels);
-    let histogram = this.#histograms[name].get(key);
+    const series = this.#histograms[name];
+    series.changed = true;
+    let histogram = series.values.get(key);
     if (histogram === undefined) {
-      this.#histograms[name].set(key, histogram = new Histogram(labels, bounds));
+      series.values.set(key, histogram = new Histogram(labels, bounds));
     }
     histogram.observe(value);
   }
@@ -292,21 +322,26 @@ export class Metrics {
 
   /** The text for Prometheus. */
   text(): string {
+    this.#addKnown();
     let page = "";
-    for (const family of this.#families()) page += familyText(family);
+    for (const [name, series] of entriesOf(this.#counted)) {
+      const { help } = COUNTERS[name];
+      page += series.text((samples) =>
+        familyText({ name: `${PREFIX}${name}_total`, type: "counter", help, samples })
+      );
+    }
+    for (const [name, series] of entriesOf(this.#histograms)) {
+      const { help } = HISTOGRAMS[name];
+      page += series.text((histograms) => {
+        const samples = samplesOf(histograms);
+        return familyText({ name: PREFIX + name, type: "histogram", help, samples });
+      });
+    }
+    for (const family of this.#measured()) page += familyText(family);
     return page;
   }
 
-  *#families(): Iterable<Family> {
-    this.#addKnown();
-    for (const [name, counted] of entriesOf(this.#counted)) {
-      const { help } = COUNTERS[name];
-      yield { name: `${PREFIX}${name}_total`, type: "counter", help, samples: counted.values() };
-    }
-    for (const [name, histograms] of entriesOf(this.#histograms)) {
-      const samples = histograms.values().flatMap((histogram) => histogram.samples());
-      yield { name: PREFIX + name, type: "histogram", help: HISTOGRAMS[name].help, samples };
-    }
+  *#measured(): Iterable<Family> {
     for (const [name, values] of this.#set) {
       yield {
         name: PREFIX + name,
@@ -324,12 +359,16 @@ export class Metrics {
   }
 }
 
-/** An empty map for each kind. */
-function mapsFor<Name extends string, Value>(
+function* samplesOf(histograms: Iterable<Histogram>): Iterable<Sample> {
+  for (const histogram of histograms) yield* histogram.samples();
+}
+
+/** Empty ones for each kind. */
+function seriesFor<Name extends string, Value>(
   kinds: Readonly<Record<Name, Kind>>,
-): Record<Name, Map<string, Value>> {
-  const maps = Object.keys(kinds).map((name) => [name, new Map<string, Value>()]);
-  return Object.fromEntries(maps) as Record<Name, Map<string, Value>>;
+): Record<Name, Series<Value>> {
+  const series = Object.keys(kinds).map((name) => [name, new Series<Value>()]);
+  return Object.fromEntries(series) as Record<Name, Series<Value>>;
 }
 
 interface Kind {
@@ -337,21 +376,21 @@ interface Kind {
   readonly known: readonly (readonly string[])[];
 }
 
-/** The maps with a value for each known set of labels, which are the first. */
+/** The series with a value for each known set of labels, which are the first. */
 function withKnown<Name extends string, K extends Kind, Value>(
   kinds: Readonly<Record<Name, K>>,
-  maps: Readonly<Record<Name, Map<string, Value>>>,
+  series: Readonly<Record<Name, Series<Value>>>,
   make: (labels: LabelValues, kind: K) => Value,
-): Record<Name, Map<string, Value>> {
+): Record<Name, Series<Value>> {
   return Object.fromEntries(
     entriesOf(kinds).map(([name, kind]) => {
       const values = kind.known.map((known): [string, Value] => {
         const labels = Object.fromEntries(kind.labels.map((label, i) => [label, known[i]!]));
         return [keyOf(kind.labels, labels), make(labels, kind)];
       });
-      return [name, new Map([...values, ...maps[name]])];
+      return [name, new Series(new Map([...values, ...series[name].values]))];
     }),
-  ) as Record<Name, Map<string, Value>>;
+  ) as Record<Name, Series<Value>>;
 }
 
 function entriesOf<Name extends string, Value>(

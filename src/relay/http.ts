@@ -5,6 +5,7 @@ import { CommandError } from "../exit.ts";
 import { type HttpService, serveHttp } from "../observe/http.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
+import { pageGarbage } from "../runtime/current.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { HandedOverSockets } from "../systemd/sockets.ts";
 import { listenOrError } from "./bind.ts";
@@ -29,6 +30,7 @@ export async function openHttp(parts: HttpParts): Promise<HttpService | undefine
   const { settings, log, metrics, sockets, optional, breaking } = parts;
   const listen = sockets[0] ?? settings.HTTP_LISTEN;
   if (listen === "off") return undefined;
+  const garbage = await pageGarbage();
   try {
     return await listenOrError("HTTP_LISTEN", listen, (hostname, port) =>
       serveHttp({
@@ -36,6 +38,7 @@ export async function openHttp(parts: HttpParts): Promise<HttpService | undefine
         sockets,
         breaking,
         metrics,
+        garbage,
         password: settings.HTTP_PASSWORD,
         guard: {
           limited: (client) =>

@@ -19,6 +19,9 @@ declare const Bun: {
 
 /** Octets of garbage after which to collect. */
 const INTERVAL = 8 * 1024 * 1024;
+/** Characters of pages after which to collect, and milliseconds until the last of them is sent. */
+const PAGES = 128 * 1024;
+const SENT = 50;
 /** Milliseconds after the start of the process until what only its start has needed is given back: 2 MiB. */
 const STARTED = 500;
 /** Milliseconds without octets after which compiled code is dropped, or up to twice as many. */
@@ -49,8 +52,26 @@ export function inUse(): void {
 export function garbage(octets: number): void {
   inUse();
   left -= octets;
-  if (left > 0) return;
+  if (left <= 0) collect();
+}
+
+let pagesLeft = PAGES;
+
+/**
+ * Reports a page of so many characters, which is garbage once it is sent. A process at rest stays so: it may be asked
+ * for its metrics each second, and Bun itself collects so seldom then that 3 MiB of pages were there.
+ */
+export function pageGarbage(characters: number): void {
+  pagesLeft -= characters;
+  if (pagesLeft > 0) return;
+  pagesLeft = PAGES;
+  const sent = setTimeout(collect, SENT) as unknown as NodeJS.Timeout;
+  sent.unref();
+}
+
+function collect(): void {
   left = INTERVAL;
+  pagesLeft = PAGES;
   Bun.gc(false);
 }
 

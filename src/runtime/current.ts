@@ -17,6 +17,11 @@ export async function nativeHttpServer(): Promise<ServeHttp | undefined> {
   return "Bun" in globalThis ? (await import("./bun_http.ts")).serveByBun : undefined;
 }
 
+/** Takes the lengths of pages that become garbage; undefined where the runtime notices by itself. */
+export async function pageGarbage(): Promise<((characters: number) => void) | undefined> {
+  return "Bun" in globalThis ? (await import("./bun_memory.ts")).pageGarbage : undefined;
+}
+
 /** The path of the compiled executable; undefined in a run from source. */
 export function ownExecutable(): string | undefined {
   if (!("Bun" in globalThis)) return undefined;

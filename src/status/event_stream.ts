@@ -4,7 +4,6 @@
 import type { Context } from "hono";
 import { streamSSE } from "hono/streaming";
 import type { Status } from "./status.ts";
-import type { StatusView } from "./view.ts";
 
 /** Milliseconds from a change until pages are told, so that many changes are told together. */
 const DELAY = 250;
@@ -15,8 +14,8 @@ const DELAY = 250;
 const IDLE = 5_000;
 
 export interface EventStreamOptions {
-  /** @param since the version that the page has; 0 for none */
-  view(since: number): StatusView;
+  /** A `StatusView` as JSON. @param since the version that the page has; 0 for none */
+  view(since: number): string;
   /** Ends the stream. */
   readonly signal: AbortSignal;
   /** Called once when the stream has ended. */
@@ -62,11 +61,13 @@ export function statusEvents(
     try {
       while (!ended()) {
         const { version } = status;
-        const data = JSON.stringify(view(since));
+        // JSON has no line ends.
+        const event = `event: status\ndata: ${
+          view(since)
+        }\nid: ${boot}.${version}\nretry: 2000\n\n`;
         since = version;
-        const id = `${boot}.${version}`;
         // Resolves when the client has room for more: a slow one is told less often.
-        await Promise.race([stream.writeSSE({ event: "status", data, id, retry: 2000 }), gone]);
+        await Promise.race([stream.write(event), gone]);
         await wait(DELAY, false);
         if (status.version === since) await wait(idle - DELAY, true);
       }

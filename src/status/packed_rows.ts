@@ -9,6 +9,9 @@ const ROW = 768;
 /** Rows in one piece of memory. */
 const ROWS = 64;
 
+/** A value whose undefined properties are left out, as in JSON. */
+type Given<V> = { readonly [Name in keyof V]: V[Name] | undefined } & { readonly id: string };
+
 /** Values of plain JSON, in the order of their arrival, each with the version of its last change. */
 export class PackedRows<V extends { readonly id: string }> {
   readonly #max: number;
@@ -36,7 +39,7 @@ export class PackedRows<V extends { readonly id: string }> {
   }
 
   /** Adds a row that is not there yet. */
-  add(value: V, version: number): void {
+  add(value: Given<V>, version: number): void {
     if (this.#max === 0) return;
     this.#write(this.#next, value, version);
     this.#next = (this.#next + 1) % this.#max;
@@ -44,7 +47,7 @@ export class PackedRows<V extends { readonly id: string }> {
   }
 
   /** Changes a row in its place, or adds one. */
-  put(value: V, version: number): void {
+  put(value: Given<V>, version: number): void {
     const found = this.#find(value.id);
     if (found === undefined) this.add(value, version);
     else this.#write(found.place, value, version);
@@ -52,10 +55,15 @@ export class PackedRows<V extends { readonly id: string }> {
 
   /** Rows that have changed after that version, the oldest first; all for 0. */
   since(version: number): V[] {
-    const found: V[] = [];
+    return this.textsSince(version).map((text) => JSON.parse(text));
+  }
+
+  /** The same as JSON. */
+  textsSince(version: number): string[] {
+    const found: string[] = [];
     for (let i = this.#size; i > 0; i--) {
       const place = (this.#next - i + this.#max) % this.#max;
-      if (this.#versions[place]! > version) found.push(this.#read(place));
+      if (this.#versions[place]! > version) found.push(this.#text(place));
     }
     return found;
   }
@@ -64,20 +72,20 @@ export class PackedRows<V extends { readonly id: string }> {
     const hash = hashOf(id);
     let place = -1;
     while ((place = this.#hashes.indexOf(hash, place + 1)) >= 0 && place < this.#size) {
-      const value = this.#read(place);
+      const value: V = JSON.parse(this.#text(place));
       if (value.id === id) return { place, value };
     }
     return undefined;
   }
 
-  #read(place: number): V {
+  #text(place: number): string {
     const long = this.#long.get(place);
-    if (long !== undefined) return JSON.parse(long);
+    if (long !== undefined) return long;
     const { piece, start } = this.#memory(place);
-    return JSON.parse(piece.toString("utf8", start, start + this.#lengths[place]!));
+    return piece.toString("utf8", start, start + this.#lengths[place]!);
   }
 
-  #write(place: number, value: V, version: number): void {
+  #write(place: number, value: Given<V>, version: number): void {
     const text = JSON.stringify(value);
     this.#versions[place] = version;
     this.#hashes[place] = hashOf(value.id);

@@ -7,7 +7,7 @@ import { isFromOwnPage } from "./own_page.ts";
 import { STATUS_PAGE } from "./page.ts";
 import { changeQueued, listQueue } from "./queue_list.ts";
 import type { Status } from "./status.ts";
-import { viewOf, type ViewOptions } from "./views.ts";
+import { type ViewOptions, viewText } from "./views.ts";
 
 export interface StatusRoutesOptions extends ViewOptions {
   /** The path of the page. */
@@ -43,7 +43,11 @@ export function statusRoutes(status: Status, options: StatusRoutesOptions): Hono
   );
   app.all(home, onlyMethods("GET, HEAD"));
 
-  app.get("/status/data", (context) => context.json(viewOf(status, 0, options)));
+  app.get(
+    "/status/data",
+    (context) =>
+      context.body(viewText(status, 0, options), 200, { "Content-Type": "application/json" }),
+  );
   app.all("/status/data", onlyMethods("GET, HEAD"));
 
   app.get("/status/events", (context) => {
@@ -52,7 +56,7 @@ export function statusRoutes(status: Status, options: StatusRoutesOptions): Hono
     if (streams >= MAX_STREAMS) return context.json({ error: "too many pages are open" }, 503);
     streams++;
     return statusEvents(context, status, {
-      view: (since) => viewOf(status, since, options),
+      view: (since) => viewText(status, since, options),
       signal,
       onEnd: () => streams--,
       idle,

@@ -17,7 +17,7 @@ import type {
 } from "../observe/relay_event.ts";
 import { shownDetail, shownName } from "../observe/shown.ts";
 import { lengthOf } from "../smtp/content.ts";
-import { Devices } from "./devices.ts";
+import { type DeviceName, Devices } from "./devices.ts";
 import type { LiveState } from "./live_state.ts";
 import { LastHour } from "./last_hour.ts";
 import { loginReason, messageReason, type Reason, refusalReason } from "./reason.ts";
@@ -172,6 +172,7 @@ export class Status {
     const { submission, outcome, client: { address }, principal, milliseconds } = event;
     const { id, envelope: { from }, messageId, content, receivedAt } = submission;
     const username = shownName(submission.username);
+    const name: DeviceName = { username, address, ...entryOf(submission.account) };
     const fate = fateOf(outcome);
     const attempts = attemptsOf(outcome, event.steps);
     const accepted = fate === "sent" || fate === "queued" || fate === "repeated";
@@ -185,19 +186,19 @@ export class Status {
       at: receivedAt,
       fate,
       sender,
-      ...(messageId === undefined ? {} : { messageId: shownName(messageId) }),
+      // For each message: what is not there is undefined, because that costs less than another object.
+      messageId: messageId === undefined ? undefined : shownName(messageId),
       username,
-      ...entryOf(submission.account),
+      entry: name.entry,
       address,
       size: lengthOf(content),
       milliseconds: Math.round(milliseconds),
-      ...(attempts === undefined ? {} : { attempts }),
-      ...("requestId" in outcome ? { requestId: outcome.requestId } : {}),
-      ...(outcome.type === "alreadySent" ? { first: outcome.id } : {}),
-      ...(reason === undefined ? {} : { reason }),
+      attempts,
+      requestId: "requestId" in outcome ? outcome.requestId : undefined,
+      first: outcome.type === "alreadySent" ? outcome.id : undefined,
+      reason,
     }, this.#version);
     if (principal.authorization.unverified() !== undefined) return;
-    const name = { username, address, ...entryOf(submission.account) };
     if (accepted) this.devices.accepted(name, fate !== "queued", now, this.#version);
     else if (reason !== undefined) this.devices.failed(name, reason, true, this.#version);
   }

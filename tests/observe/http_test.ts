@@ -290,6 +290,19 @@ const PARTS = {
   table: { ready: true, answers: false, code: "TableNotFound" },
 };
 
+describe("GET /metrics", () => {
+  it("reports the length of each page, which is garbage once it is sent", async () => {
+    const lengths: number[] = [];
+    const garbage = (characters: number) => void lengths.push(characters);
+    await withHttp({ metrics: new Metrics(), garbage }, async (get) => {
+      const page = await (await get("/metrics")).text();
+      assert.deepEqual(lengths, [page.length]);
+      await get("/");
+      assert.equal(lengths.length, 1);
+    });
+  });
+});
+
 describe("Host on the loopback (DNS rebinding)", () => {
   const metrics = new Metrics();
   const options = { readiness: () => PARTS, metrics, names: ["relay.example.com"] };

@@ -97,6 +97,25 @@ describe("metrics", () => {
     assert.match(metrics.text(), /logins_total\{result="unforeseen"\} 1\n/);
   });
 
+  it("are the same on each page, however often it was read before", () => {
+    const [read, unread] = [new Metrics(), new Metrics()];
+    const changes: readonly ((metrics: Metrics) => void)[] = [
+      (metrics) => metrics.count("messages", { result: "sent" }),
+      (metrics) => metrics.count("messages", { result: "unforeseen" }, 7),
+      (metrics) => metrics.observe("login_duration_seconds", { result: "refused" }, 0.2),
+      (metrics) => metrics.observe("login_duration_seconds", { result: "unforeseen" }, 3),
+      (metrics) => metrics.set("last_token_timestamp_seconds", {}, 5),
+      (metrics) => metrics.set("last_token_timestamp_seconds", {}, 6),
+    ];
+    for (let i = 0; i < 3; i++) read.text();
+    for (const change of changes) {
+      for (const metrics of [read, unread]) change(metrics);
+      for (let i = 0; i < 3; i++) read.text();
+    }
+    assert.equal(read.text(), unread.text());
+    assert.match(read.text(), /login_duration_seconds_count\{result="unforeseen"\} 1\n/);
+  });
+
   it("measure when they are asked", () => {
     const metrics = new Metrics();
     let value = 1;

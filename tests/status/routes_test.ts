@@ -319,6 +319,26 @@ describe("the event stream", () => {
     }
   });
 
+  it("tells of rows as they are kept, with a failure in place of its reason", async () => {
+    const status = new Status({ maxMessages: 2, services: [] });
+    const messageId = '<"reason":{"at":1},\\"ä\n@x.test>';
+    const sent = { type: "sent", reply: reply(250, "2.0.0", "OK"), requestId: "r" } as const;
+    const failure = { type: "refused", ambiguous: false, code: "X", detail: "no" } as const;
+    const refused = { ...failure, reply: reply(550, "5.1.0", "no") };
+    for (const [id, outcome] of [["1", sent], ["2", refused]] as const) {
+      status.notify(submissionEvent(outcome, CLIENT, PRINCIPAL, { id, messageId }));
+    }
+    const reader = await eventsOf(status, {});
+    const event = new TextDecoder().decode((await reader.read()).value);
+    await reader.cancel();
+    const { messages } = JSON.parse(/^data: (.*)$/m.exec(event)![1]!) as StatusView;
+    const [first, second] = status.messages.since(0);
+    assert.equal(first?.messageId, messageId);
+    const { reason, ...kept } = second!;
+    const explained = { at: reason!.at, code: "X", detail: "no" };
+    assert.deepEqual(messages, [first, { ...kept, failure: explained }]);
+  });
+
   it("leaves nothing of a page that has gone", async () => {
     const { signal } = new AbortController();
     let listening = 0;
