@@ -12,6 +12,8 @@ export const DOT = 46;
 export const LESS = 60;
 export const EQUALS = 61;
 export const GREATER = 62;
+/** What makes a letter of ASCII lower case. */
+export const LOWER_CASE = 0x20;
 /** Shared: copy it before it is changed. */
 export const CRLF = Buffer.from("\r\n");
 
@@ -25,9 +27,9 @@ export function asBuffer(octets: Uint8Array): Buffer {
     : Buffer.from(octets.buffer, octets.byteOffset, octets.length);
 }
 
-/** A copy of a part of a Latin-1 text: the part itself would keep all of the text in memory. */
+/** A copy of a part of a text: the part itself would keep all of the text in memory. */
 export function ownText(part: string): string {
-  return Buffer.from(part, "latin1").toString("latin1");
+  return Buffer.from(part, "utf8").toString("utf8");
 }
 
 const { indexOf } = Uint8Array.prototype;

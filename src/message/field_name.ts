@@ -1,6 +1,7 @@
 // The names of header fields (RFC 5322 §2.2).
 
 import type { Buffer } from "node:buffer";
+import { LOWER_CASE } from "../octets.ts";
 
 /**
  * The names that most messages have. Taken from here, a name costs no text of its own: two for each field
@@ -38,9 +39,6 @@ const BY_LENGTH: readonly (readonly string[])[] = Array.from(
   (_, length) => KNOWN.filter((name) => name.length === length),
 );
 
-/** What makes a letter of ASCII small. A hyphen has it already, and no other octet of a name becomes one. */
-const SMALL = 0x20;
-
 /** The name in lower case that is from `start` to `end`; its octets are those of a name (33 to 126). */
 export function fieldName(octets: Buffer, start: number, end: number): string {
   for (const name of BY_LENGTH[end - start] ?? []) if (isNamed(octets, start, name)) return name;
@@ -49,7 +47,8 @@ export function fieldName(octets: Buffer, start: number, end: number): string {
 
 function isNamed(octets: Buffer, start: number, name: string): boolean {
   for (let i = 0; i < name.length; i++) {
-    if ((octets[start + i]! | SMALL) !== name.charCodeAt(i)) return false;
+    // A hyphen is one already, and no other octet of a name becomes one.
+    if ((octets[start + i]! | LOWER_CASE) !== name.charCodeAt(i)) return false;
   }
   return true;
 }

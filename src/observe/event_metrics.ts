@@ -2,6 +2,7 @@
 
 import type { BackendName } from "../backend_name.ts";
 import type { Step } from "../delivery/steps.ts";
+import { LOWER_CASE } from "../octets.ts";
 import { lengthOf } from "../smtp/content.ts";
 import type { Envelope } from "../smtp/effects.ts";
 import { BoundedLabel } from "./bounded_label.ts";
@@ -204,7 +205,7 @@ function isOfDomain(address: string, other: string): boolean {
     if (one === two) continue;
     // Texts of their own are made only where letters outside of ASCII may differ in case.
     if (one > 127 || two > 127) return isSameDomain(address.slice(at), other.slice(otherAt));
-    if (!isLetter(one) || (one ^ two) !== SMALL) return false;
+    if (!isLetter(one) || (one ^ two) !== LOWER_CASE) return false;
   }
   return true;
 }
@@ -213,13 +214,10 @@ function isSameDomain(one: string, two: string): boolean {
   return one.toLowerCase() === two.toLowerCase();
 }
 
-/** The difference of a small letter and a capital one. */
-const SMALL = 0x20;
-
 /** Of ASCII. */
 function isLetter(code: number): boolean {
-  const small = code | SMALL;
-  return small >= 97 && small <= 122;
+  const lower = code | LOWER_CASE;
+  return lower >= 97 && lower <= 122;
 }
 
 const STATUS_CLASSES = ["2xx", "3xx", "4xx", "5xx"] as const;

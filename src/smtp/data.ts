@@ -90,6 +90,7 @@ export class DataDecoder {
           break;
       }
     }
+    // The sink may have discarded what it was given by now: that loses no more than this hint.
     this.#last = (this.#last + buffer.toString("latin1", Math.max(0, buffer.length - LONGEST_END)))
       .slice(-LONGEST_END);
     return -1;

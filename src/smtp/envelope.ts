@@ -3,7 +3,8 @@
 // SIZE (RFC 1870), BODY (RFC 6152), SMTPUTF8 (RFC 6531), AUTH (RFC 4954).
 
 import { Buffer } from "node:buffer";
-import { parsePathArgument, type PathArgument, type PathError } from "./path.ts";
+import { ownText } from "../octets.ts";
+import { type Mailbox, parsePathArgument, type PathArgument, type PathError } from "./path.ts";
 import { REPLIES, type Reply, reply } from "./reply.ts";
 
 /** The argument of MAIL. */
@@ -31,7 +32,7 @@ export function readSender(
   const { mailbox } = path;
   // `postmaster` alone is a recipient (RFC 5321 §4.5.1), not a sender.
   if (mailbox?.domain === "" && !bare) return pathRefusal("address", "MAIL FROM", "5.1.7");
-  const from = mailbox === undefined ? "" : mailbox.address;
+  const from = mailbox === undefined ? "" : addressFrom(mailbox, argument);
   const { smtputf8, size } = parameters;
   return smtputf8 || isAscii(from) ? { from, smtputf8, size } : needsSmtputf8();
 }
@@ -45,8 +46,16 @@ export function readRecipient(argument: string, smtputf8: boolean): string | Rep
   if (parameter !== undefined) {
     return reply(555, "5.5.4", `RCPT parameter ${parameter.keyword} is not supported`);
   }
-  const address = path.mailbox.address;
+  const address = addressFrom(path.mailbox, argument);
   return smtputf8 || isAscii(address) ? address : needsSmtputf8();
+}
+
+/** Characters of a command that may stay in memory with its address, besides as many as that has. */
+const MAX_KEPT = 64;
+
+/** The address: of a long argument, such as one with many spaces, a text of its own. */
+function addressFrom({ address }: Mailbox, argument: string): string {
+  return argument.length > 2 * address.length + MAX_KEPT ? ownText(address) : address;
 }
 
 function readPath(
