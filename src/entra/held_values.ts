@@ -6,7 +6,12 @@ export class HeldValues<V extends object> {
     if (this.#values.get(key)?.deref() === undefined) this.#values.delete(key);
   });
 
-  /** The value of this key that is still held; from now on this one if there is none. */
+  /** Keys, among them those of values that are being collected. */
+  get size(): number {
+    return this.#values.size;
+  }
+
+  /** The value of this key that is still held; if no value is, this one, which is held from now on. */
   of(key: string, value: V): V {
     const held = this.#values.get(key)?.deref();
     if (held !== undefined) return held;

@@ -281,9 +281,14 @@ export class TokenLogin implements Authorization {
     this.#source.confirm(this.#key, token);
   }
 
-  /** @internal The one of those that are held which has the same credentials, or this one. */
+  /**
+   * @internal The one of those that are held which has the same credentials, or this one. Entra ID has
+   * verified this one just now.
+   */
   among(held: HeldValues<TokenLogin>): TokenLogin {
-    return held.of(this.#key, this);
+    const one = held.of(this.#key, this);
+    one.#token = this.#token;
+    return one;
   }
 
   unverified(): undefined {

@@ -42,6 +42,21 @@ describe("a login", () => {
     assert.equal(cloud.entra.requests.get(`${TENANT}/${CLIENT}`), 1);
   });
 
+  it("shares its right to send with the others that have the same secret, and with no other", async () => {
+    const authorization = async (secret: string) => {
+      const result = await logins.login(USERNAME, secret);
+      assert(result.type === "account");
+      return result.authorization;
+    };
+    const [first, second, other] = [
+      await authorization("a secret"),
+      await authorization("a secret"),
+      await authorization("another secret"),
+    ];
+    assert.equal(first, second);
+    assert.notEqual(first, other);
+  });
+
   it("may have any UTF-8 as its secret, which reaches Entra ID unchanged", async () => {
     const forms: Promise<string>[] = [];
     const strict = await startCloud({

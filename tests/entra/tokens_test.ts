@@ -148,6 +148,19 @@ describe("a login that is held", () => {
     for (const other of others) assert.equal(source.held(other), other);
   });
 
+  it("is verified again by each login, however long the others have held it", async () => {
+    const { state, source, login } = open();
+    const first = login();
+    await first.token(SCOPE);
+    const held = source.held(first);
+    state.now += 7_200_000;
+    assert(!held.isVerified);
+    const second = login();
+    await second.token(SCOPE);
+    assert.equal(source.held(second), held);
+    assert(held.isVerified);
+  });
+
   it("is each session's own with a credential of the relay: different devices log in with it", () => {
     const { source } = open();
     const login = () => source.login({ tenantId: "t", clientId: "c", credential: "certificate" });
