@@ -81,7 +81,7 @@ export class FileSource implements CertificateSource {
     return `${certificate} "${certificatePath}" and ${key} "${keyPath}"`;
   }
 
-  /** @param read the first time without a thread, which would take longer: only the start waits then */
+  /** @param read how a file is read; the first time at once, because a thread takes longer and only the start waits */
   async #texts(
     read: (setting: string, path: string) => string | Promise<string> = readPemAsync,
   ): Promise<readonly [certificate: string, key: string]> {

@@ -254,10 +254,10 @@ function authorizedFields(
   return fields;
 }
 
-/** What the request is for. An upload's URL is the service's own, and may hold anything. */
 /** Ends of paths; that of nearly all messages comes first. */
 const ACTIONS = ["/sendMail", "/messages", "/send", "/createUploadSession", "/attachments"];
 
+/** What the request is for. An upload's URL is the service's own, and may hold anything. */
 function targetOf({ method, url, authorized }: GraphRequest): string {
   if (!authorized) return `${method} upload`;
   const { pathname } = url;

@@ -4,7 +4,7 @@ import { type Context, Hono } from "hono";
 import { basicAuth } from "hono/basic-auth";
 import { auth } from "hono/utils/basic-auth";
 import { nativeHttpServer } from "../runtime/current.ts";
-import type { HttpBound, HttpConnection, HttpServerOptions } from "../runtime/http_server.ts";
+import type { HttpBound, HttpPeer, HttpServerOptions } from "../runtime/http_server.ts";
 import type { Secret } from "../secret.ts";
 import type { ListenAddress } from "../settings/listen_address.ts";
 import { isLoopbackAddress, isOwnHost } from "./host_guard.ts";
@@ -61,7 +61,7 @@ export async function serveHttp(options: HttpOptions): Promise<HttpService> {
   const bound = await bind(options, {
     ...options.listen,
     withoutHost: "localhost",
-    respond: (request, connection) => site.fetch(request, connection),
+    respond: (request, peer) => site.fetch(request, peer),
   });
   // On the loopback, only this machine can ask.
   site.onLoopback = bound.addresses.every(({ hostname }) => isLoopbackAddress(hostname));
@@ -176,8 +176,8 @@ class Site {
     if (this.#guard === undefined || given === undefined) return undefined;
     let found = this.#checked.get(raw);
     if (found === undefined) {
-      const connection = env as Partial<HttpConnection>;
-      found = this.#guard.check(given.password, connection.clientAddress?.() ?? "");
+      const peer = env as Partial<HttpPeer>;
+      found = this.#guard.check(given.password, peer.clientAddress?.() ?? "");
       this.#checked.set(raw, found);
     }
     return found;

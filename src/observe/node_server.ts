@@ -3,11 +3,11 @@
 import { createServer, type Server, type ServerResponse } from "node:http";
 import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
 import { getRequestListener } from "@hono/node-server";
-import type { HttpBound, HttpConnection, HttpServerOptions } from "../runtime/http_server.ts";
+import type { HttpBound, HttpPeer, HttpServerOptions } from "../runtime/http_server.ts";
 import type { OpenSocket } from "./http.ts";
 
-/** The connection of a request, with the response object of `node:http`. */
-export interface NodeHttpConnection extends HttpConnection {
+/** The client that a request is from, with the response object of `node:http`. */
+export interface NodeHttpPeer extends HttpPeer {
   readonly outgoing: ServerResponse;
 }
 
@@ -20,11 +20,11 @@ export async function serveByNode(
   sockets: readonly OpenSocket[],
 ): Promise<HttpBound> {
   const server = createServer(getRequestListener((request, { incoming, outgoing }) => {
-    const connection: NodeHttpConnection = {
+    const peer: NodeHttpPeer = {
       clientAddress: () => incoming.socket.remoteAddress ?? "",
       outgoing: outgoing as ServerResponse,
     };
-    return respond(request, connection);
+    return respond(request, peer);
   }, { hostname: withoutHost, overrideGlobalObjects: false }));
   return sockets.length > 0
     ? await serveOn(sockets, server)

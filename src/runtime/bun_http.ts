@@ -59,7 +59,8 @@ export function serveByBun(
 }
 
 /**
- * Bun makes no address without a Host, and passes on the path alone; nor from a Host that is not one.
+ * Without a Host, Bun makes no address, and passes on the path alone. From a Host that is not one it makes none
+ * either.
  *
  * @returns undefined if there is a Host, but no address can be made of it (RFC 9112 §3.2: 400)
  */

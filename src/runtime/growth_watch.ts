@@ -2,11 +2,13 @@
 
 export interface GrowthWatchOptions {
   readonly step: number;
-  /** Called each time that the number is a step higher than when it was last called. */
   grown(): void;
 }
 
-/** After a fall it takes two steps, so that a number that goes up and down by less calls nothing. */
+/**
+ * Calls `grown` each time that the number is a step higher than at the last call; after a fall, two steps higher than
+ * its lowest since then, so that a number that goes up and down by less calls nothing.
+ */
 export class GrowthWatch {
   readonly #options: GrowthWatchOptions;
   #number = 0;

@@ -7,14 +7,14 @@ export interface HttpServerOptions {
   readonly port: number;
   /** What the address of a request has in place of a missing Host. */
   readonly withoutHost: string;
-  respond(request: Request, connection: HttpConnection): Response | Promise<Response>;
+  respond(request: Request, peer: HttpPeer): Response | Promise<Response>;
 }
 
 /** @throws Error with a `code` such as `EADDRINUSE` */
 export type ServeHttp = (options: HttpServerOptions) => HttpBound;
 
-/** The connection of a request. */
-export interface HttpConnection {
+/** The client that a request is from. */
+export interface HttpPeer {
   /** The client's IP address; empty if it has gone. */
   clientAddress(): string;
 }

@@ -5,6 +5,7 @@ import { randomUUID } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import type { Context } from "hono";
+import type { NodeHttpPeer } from "../observe/node_server.ts";
 import type { Fault } from "./faults.ts";
 
 /** Milliseconds after which a connection that gets no response is closed. */
@@ -110,7 +111,7 @@ function dripping(octets: Uint8Array, interval: number): ReadableStream<Uint8Arr
 
 /** The response object of node:http; undefined for calls from the same process. */
 function outgoingOf({ env }: Context): ServerResponse | undefined {
-  return ((env ?? {}) as { outgoing?: ServerResponse }).outgoing;
+  return ((env ?? {}) as Partial<NodeHttpPeer>).outgoing;
 }
 
 export function pause(milliseconds: number): Promise<void> {

@@ -1,8 +1,8 @@
 // The largest of many groups. Each operation costs the same, however many groups there are.
 //
 // Every new connection changes the sizes of several groups. On one runtime, a Map or Set whose members come and
-// go takes new memory again and again, each of which, once old, keeps the next ones from being collected for
-// long: hence an array and a WeakMap, and a new set for each size.
+// go takes new memory again and again. What of that has become old keeps all that follows from being collected.
+// Hence an array and a WeakMap, and a new set for each size.
 
 export class Ranking<Group extends object> {
   /** Groups by size; undefined for sizes without groups. */

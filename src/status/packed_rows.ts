@@ -58,7 +58,7 @@ export class PackedRows<V extends { readonly id: string }> {
     return this.textsSince(version).map((text) => JSON.parse(text));
   }
 
-  /** The same as JSON. */
+  /** The same rows, each as JSON. */
   textsSince(version: number): string[] {
     const found: string[] = [];
     for (let i = this.#size; i > 0; i--) {

@@ -115,7 +115,7 @@ export class RelayService implements SubmissionService {
   readonly #room: MailRoom | undefined;
   readonly #notify: Notify;
   readonly #owners: Owners;
-  /** Of verified logins without an entry: nothing of theirs changes as long as the login lasts. */
+  /** Of logins by password without an entry: nothing of theirs changes as long as the login lasts. */
   readonly #principals = new WeakMap<Authorization, Principal>();
 
   constructor(options: RelayServiceOptions) {
