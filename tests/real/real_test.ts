@@ -103,7 +103,8 @@ describe("npm run real, against an imitation", () => {
     }
     assert.equal(run.facts.get("message-id.kept")!.answer, "confirmed");
     assert.match(run.facts.get("size.limit")!.text, /sizes\.request-4194304: 202/);
-    assert.match(run.markdown, /^\d+ confirmed, 1 refuted, \d+ not run\.$/m);
+    // One or both of those that are odd, see above.
+    assert.match(run.markdown, /^\d+ confirmed, [12] refuted, \d+ not run\.$/m);
     assert.match(run.markdown, /Against an imitation: this says nothing of a tenant/);
   });
 
