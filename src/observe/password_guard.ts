@@ -4,7 +4,7 @@ import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { BoundedMap } from "../bounded_map.ts";
 import { type Clock, realClock } from "../clock.ts";
 import { RateLimit } from "../limits/rate_limit.ts";
-import { clientKey } from "../networks.ts";
+import { clientKey, plainAddress } from "../networks.ts";
 import type { Secret } from "../secret.ts";
 import { LogThrottle } from "./log_throttle.ts";
 
@@ -41,9 +41,13 @@ export class PasswordGuard {
     this.#lines = new LogThrottle(RATE.window, () => clock.now(), MAX_LINES);
   }
 
-  /** @returns `limited` without a look at what was given */
+  /**
+   * @param address as the socket has it
+   * @returns `limited` without a look at what was given
+   */
   check(given: string, address: string): "right" | "wrong" | "limited" {
-    const key = clientKey(address);
+    // A socket for both families has all clients of IPv4 in one network of IPv6.
+    const key = clientKey(plainAddress(address));
     if (!this.#trusted.has(key) && this.#rate.reached(key)) {
       if (this.#lines.allow(key)) this.#limited(key);
       return "limited";
