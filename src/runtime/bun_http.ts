@@ -8,6 +8,8 @@ import { listenError } from "./runtime.ts";
 interface BunServer {
   readonly address: { readonly address: string; readonly port: number };
   requestIP(request: Request): { readonly address: string } | null;
+  /** @param seconds in which the connection of the request may be idle from now on */
+  timeout(request: Request, seconds: number): void;
   /** @param active whether to end open connections too */
   stop(active: boolean): Promise<void>;
 }
@@ -19,12 +21,17 @@ declare const Bun: {
     reusePort: false;
     idleTimeout: number;
     maxRequestBodySize: number;
-    fetch(request: Request, server: BunServer): Response | Promise<Response>;
+    fetch(request: Request, server: BunServer): Promise<Response>;
   }): BunServer;
 };
 
-/** Seconds: longer than the minute after which many ask again. An event stream has an event each 5 s. */
-const IDLE_TIMEOUT = 75;
+/**
+ * Seconds until a connection without a request is closed: it has a descriptor that SMTP may need. An event stream has
+ * an event each 5 s.
+ */
+const IDLE_TIMEOUT = 10;
+/** Seconds that an answer may take, such as the list of a queue in Azure. */
+const ANSWER_TIMEOUT = 75;
 /** Octets; 413 for more. Bun reads a body even if no page does. */
 const MAX_BODY = 64 * 1024;
 
@@ -40,12 +47,17 @@ export function serveByBun(
       reusePort: false,
       idleTimeout: IDLE_TIMEOUT,
       maxRequestBodySize: MAX_BODY,
-      fetch(request, server) {
+      async fetch(request, server) {
         const whole = withAddress(request, withoutHost);
         if (whole === undefined) return new Response(null, { status: 400 });
-        return respond(whole, {
-          clientAddress: () => server.requestIP(request)?.address ?? "",
-        });
+        // At once: after the next turn of the event loop, Bun may not know it any more.
+        const address = server.requestIP(request)?.address ?? "";
+        server.timeout(request, ANSWER_TIMEOUT);
+        const response = await respond(whole, { clientAddress: () => address });
+        server.timeout(request, IDLE_TIMEOUT);
+        // A body that no page has read would be waited for.
+        if (request.body !== null) response.headers.set("Connection", "close");
+        return response;
       },
     });
     const { address } = server;

@@ -45,6 +45,11 @@ if (serve !== undefined) {
       assert.match(text, /GET http:\/\/localhost\/x from 127\.0\.0\.1$/);
     });
 
+    it("does not wait for a body that nobody reads", async () => {
+      const text = await answer("POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\nabc");
+      assert.match(text, /^HTTP\/1\.1 200 /);
+    });
+
     // RFC 9110 §15.5.14.
     it("refuses a body over 64 KiB, which it would have to hold", async () => {
       const head = "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: ";
