@@ -238,8 +238,14 @@ describe("a server's TLS", () => {
   });
 
   it("is given up in time if the handshake never ends", async () => {
+    let inHandshake = false;
     const { clock, mail, send, over } = await start({
-      answer: at("STARTTLS", { say: "220 Ready\r\n" }),
+      answer(question) {
+        // The random octets of a ClientHello may hold what looks like the end of a command.
+        if (inHandshake) return "silence";
+        inHandshake = question === "STARTTLS";
+        return inHandshake ? { say: "220 Ready\r\n" } : undefined;
+      },
     });
     const sending = send();
     await mail.until(() => mail.connections[0]?.hasHeard("STARTTLS") === true);
